@@ -1,0 +1,49 @@
+/**
+ * Keeps the eBPF program that turns applications' sockets into MPTCP in step with the policy. It is in the
+ * kernel only while an app asks for it: every socket of the host that is made passes through it.
+ */
+import type { MptcpSwitch } from '../bpf/mptcp-switch.ts';
+import type { Clock } from '../clock.ts';
+import type { Millis } from '../model.ts';
+import type { AppRule } from '../policy/apps-section.ts';
+
+interface Ports {
+  readonly clock: Clock;
+  readonly log: { warn(fields: object, text: string): void };
+}
+
+/** Programs and control groups are known to it by inode numbers, which change when they are replaced. */
+const REFRESH: Millis = 2000;
+
+export class AppSwitch {
+  readonly #open: () => MptcpSwitch;
+  readonly #ports: Ports;
+  #switch: MptcpSwitch | undefined;
+  #cancel: () => void = () => {};
+
+  constructor(open: () => MptcpSwitch, ports: Ports) {
+    this.#open = open;
+    this.#ports = ports;
+  }
+
+  configure(apps: readonly AppRule[]): void {
+    if (!apps.some(({ mptcp }) => mptcp)) return this.close();
+    this.#switch ??= this.#open();
+    for (const problem of this.#switch.configure(apps)) this.#ports.log.warn({}, problem);
+    this.#cancel();
+    if (this.#switch.works) this.#refreshLater(this.#switch);
+  }
+
+  close(): void {
+    this.#cancel();
+    this.#switch?.close();
+    this.#switch = undefined;
+  }
+
+  #refreshLater(current: MptcpSwitch): void {
+    this.#cancel = this.#ports.clock.after(REFRESH, () => {
+      current.refresh();
+      this.#refreshLater(current);
+    });
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * The converter as smappd runs it: rules and routes on the host, the data path, and the HTTP proxy, all as
+ * the policy says. What an earlier run left behind is replaced or taken away at start. Connections survive
+ * a reload: the new data path takes the listeners, the old one drains.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
+import { dataPathArguments } from './arguments.ts';
+import { squid, squidConfiguration } from './http-proxy.ts';
+import { Keeper, type Program } from './keeper.ts';
+import { kernelDatapath, kernelListens, useKernel } from './kernel.ts';
+import type { Machine } from './machine.ts';
+import { nftClear, nftRules, routeClearCommands, routeCommands } from './rules.ts';
+import { type ConverterPolicy, converterWanted } from './section.ts';
+
+export interface Log {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+}
+
+export interface ConverterPorts {
+  readonly machine: Machine;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The data path: native/build/smapp-convert. */
+  readonly program: string;
+  /** A folder of ours for sockets and generated files, such as /run/smappd; made when missing. */
+  readonly folder: string;
+}
+
+export class Converter {
+  readonly #ports: ConverterPorts;
+  readonly #dataPath: Keeper;
+  readonly #proxy: Keeper;
+  /** The policy in force, as text. */
+  #applied = '';
+  /** The configuration that Squid runs with. */
+  #squid = '';
+
+  constructor(ports: ConverterPorts) {
+    this.#ports = ports;
+    this.#dataPath = new Keeper(ports.clock, ports.log);
+    this.#proxy = new Keeper(ports.clock, ports.log);
+  }
+
+  /** The data path's control socket: for status.ts. */
+  get control(): string {
+    return join(this.#ports.folder, 'converter.sock');
+  }
+
+  /** Process id of the data path; undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.#dataPath.pid;
+  }
+
+  /** Rejects with a message for the user when it cannot run as the policy says; then nothing is left on the host. */
+  async start(policy: ConverterPolicy): Promise<void> {
+    if (!converterWanted(policy)) {
+      if (existsSync(this.#marker)) await this.#clearHost();
+      return;
+    }
+    try {
+      await this.#apply(policy);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** As `start`, with connections kept. When it rejects, the data path of before still runs. */
+  async reload(policy: ConverterPolicy): Promise<void> {
+    if (signature(policy) === this.#applied && this.pid !== undefined) return;
+    if (converterWanted(policy)) await this.#apply(policy);
+    else await this.stop();
+  }
+
+  /** Ends all connections, and takes everything off the host. */
+  async stop(): Promise<void> {
+    if (existsSync(this.#marker)) await this.#clearHost();
+    await Promise.all([this.#dataPath.stop(), this.#proxy.stop()]);
+    this.#applied = '';
+    this.#squid = '';
+  }
+
+  /** Listeners first, rules last: a client is never sent to a door that is not there yet. */
+  async #apply(policy: ConverterPolicy): Promise<void> {
+    const { machine, folder } = this.#ports;
+    const kernel = useKernel(policy);
+    mkdirSync(folder, { recursive: true });
+    await this.#applyProxy(policy);
+    await this.#dataPath.start(this.#dataPathProgram(policy, kernel));
+    if (policy.transparent.ports.length > 0 || policy.synOpen === 'hold') {
+      writeFileSync(this.#marker, '');
+      await this.#routes(routeCommands, /File exists/);
+      await machine.run('nft', ['-f', '-'], nftRules(policy, kernel && kernelListens(policy)));
+    } else {
+      await this.#clearHost();
+    }
+    this.#applied = signature(policy);
+    this.#ports.log.info({ pid: this.pid, datapath: kernel ? 'kernel' : 'user' }, 'the converter runs');
+  }
+
+  #dataPathProgram(policy: ConverterPolicy, kernel: boolean): Program {
+    const { machine, program, folder } = this.#ports;
+    const cookieKey = join(folder, 'converter-cookie.key');
+    if (policy.explicit.cookies) makeKey(cookieKey);
+    const args = dataPathArguments(policy, { control: this.control, cookieKey }, kernel);
+    return {
+      name: 'smapp-convert',
+      start: () => machine.start(program, args),
+      ready: async (_child, lines) => {
+        await lines.next(/^\{"ready":true\}$/);
+      },
+    };
+  }
+
+  /** Squid knows no graceful restart that keeps its connections: it is left alone while its configuration is the same. */
+  async #applyProxy(policy: ConverterPolicy): Promise<void> {
+    const configuration = policy.http.listen === undefined ? '' : squidConfiguration(policy);
+    if (configuration === this.#squid && (configuration === '' || this.#proxy.pid !== undefined)) return;
+    await this.#proxy.stop();
+    this.#squid = '';
+    if (configuration === '') return;
+    const file = join(this.#ports.folder, 'converter-squid.conf');
+    writeFileSync(file, configuration);
+    await this.#proxy.start(squid(this.#ports.machine, file));
+    this.#squid = configuration;
+  }
+
+  async #clearHost(): Promise<void> {
+    await this.#ports.machine.run('nft', ['-f', '-'], nftClear()).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error; // without nft we have left no table either
+    });
+    await this.#routes(routeClearCommands, /No such file|FIB table does not exist/);
+    rmSync(this.#marker, { force: true });
+  }
+
+  /** There while rules or routes of ours may be on the host, also after a crash. */
+  get #marker(): string {
+    return join(this.#ports.folder, 'converter-rules');
+  }
+
+  /** Runs `ip` commands in both families; errors that match `expected` are none. */
+  async #routes(commands: readonly string[], expected: RegExp): Promise<void> {
+    for (const command of commands) {
+      for (const family of ['-4', '-6']) {
+        await this.#ports.machine.run('ip', [family, ...command.split(' ')]).catch((error: Error) => {
+          if (!expected.test(error.message)) throw error;
+        });
+      }
+    }
+  }
+}
+
+/** What a reload compares: the kernel module may have come or gone meanwhile. */
+function signature(policy: ConverterPolicy): string {
+  return JSON.stringify([policy, policy.datapath !== 'user' && kernelDatapath()]);
+}
+
+/** Cookies outlive a reload, so the key must. */
+function makeKey(file: string): void {
+  if (statSync(file, { throwIfNoEntry: false })?.size !== 16) {
+    writeFileSync(file, randomBytes(16), { mode: 0o600 });
+  }
+}

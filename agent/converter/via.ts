@@ -1,0 +1,131 @@
+/**
+ * `"via": "HOST:PORT"` in an app's rule: its connections to IPv4 servers go through that converter, which
+ * learns the server from DST_OPT in the SYN (native/bpf/dst-opt.bpf.c). The application knows nothing of it.
+ * In the kernel only while an app asks for it. Names are looked up again every minute.
+ */
+import { lookup } from 'node:dns/promises';
+import { join } from 'node:path';
+import { type Bpf, type BpfObject, explainBpfError } from '../bpf/addon.ts';
+import { attachToCgroupRoot } from '../bpf/cgroup.ts';
+import { type SwitchedApp, undecidable } from '../bpf/mptcp-rules.ts';
+import { keepRules, type Rules } from '../bpf/mptcp-switch.ts';
+import type { Clock } from '../clock.ts';
+import type { Millis } from '../model.ts';
+
+interface Ports {
+  readonly bpf: Bpf | string;
+  readonly clock: Clock;
+  readonly log: { warn(fields: object, text: string): void };
+}
+
+/** The part of the policy's AppRule that is looked at. */
+export type ViaApp = Omit<SwitchedApp, 'mptcp'> & { readonly via: string | undefined };
+
+/** Programs and control groups are known by inode numbers, which change when they are replaced. */
+const REFRESH: Millis = 2000;
+const LOOKUP_AGAIN: Millis = 60_000;
+
+const PROGRAMS = ['connect4', 'connect6', 'peer4', 'peer6', 'create', 'sockops'].map(
+  (name) => `dst_opt_${name}`,
+);
+
+export class Via {
+  readonly #ports: Ports;
+  #object: BpfObject | undefined;
+  #rules: Rules | undefined;
+  #decided: readonly ViaApp[] = [];
+  #cancels: readonly (() => void)[] = [];
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+  }
+
+  /** Takes these apps in place of those before. What cannot be done is logged, and those apps connect directly. */
+  async configure(apps: readonly ViaApp[]): Promise<void> {
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels = [];
+    if (!apps.some(({ via }) => via !== undefined)) return this.close();
+    try {
+      this.#open();
+    } catch (error) {
+      const why = typeof this.#ports.bpf === 'string' ? this.#ports.bpf : explainBpfError(error as Error);
+      this.close();
+      this.#ports.log.warn({}, `"via" has no effect here: ${why}`);
+      return;
+    }
+    const marked = apps.map((app) => ({ ...app, mptcp: app.via !== undefined }));
+    // No rule holds before its converter is known.
+    this.#rules!.configure([]);
+    this.#decided = marked.filter((app) => undecidable(app) === undefined).slice(0, 64);
+    for (const app of marked.filter((one) => one.mptcp && !this.#decided.includes(one))) {
+      const why = undecidable(app) ?? 'there are too many apps before it';
+      this.#ports.log.warn({}, `"via" of app "${app.name}" cannot be decided when it connects: ${why}`);
+    }
+    await this.#lookup();
+    this.#rules!.configure(marked);
+    this.#cancels = [
+      this.#every(REFRESH, () => this.#rules?.refresh()),
+      this.#every(LOOKUP_AGAIN, () => void this.#lookup()),
+    ];
+  }
+
+  close(): void {
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels = [];
+    this.#object?.close();
+    this.#object = undefined;
+    this.#rules = undefined;
+  }
+
+  #open(): void {
+    const { bpf } = this.#ports;
+    if (this.#object) return;
+    if (typeof bpf === 'string') throw new Error(bpf);
+    const settings = Buffer.alloc(8);
+    settings.writeBigUInt64LE(bpf.addon.netnsCookie());
+    this.#object = bpf.addon.load(join(bpf.directory, 'dst-opt.bpf.o'), PROGRAMS, settings);
+    this.#rules = keepRules(this.#object);
+    attachToCgroupRoot(bpf, this.#object, PROGRAMS);
+  }
+
+  /** Tells the kernel the converters' addresses; one that is not known has its apps connect directly. */
+  async #lookup(): Promise<void> {
+    await Promise.all(
+      this.#decided.map(async ({ name, via }, number) => {
+        const address = via === undefined ? undefined : await this.#addressOf(name, via);
+        const key = Buffer.alloc(8);
+        key.writeBigUInt64LE(1n << BigInt(number));
+        if (address) this.#object?.update('converters', key, address);
+        else this.#object?.remove('converters', key);
+      }),
+    );
+  }
+
+  /** struct dst_opt_address. */
+  async #addressOf(app: string, via: string): Promise<Buffer | undefined> {
+    const [, host, port] = /^(.*):(\d+)$/.exec(via)!;
+    try {
+      const { address } = await lookup(host!, { family: 4 });
+      const bytes = Buffer.alloc(8);
+      for (const [i, part] of address.split('.').entries()) bytes[i] = Number(part);
+      bytes.writeUInt16BE(Number(port), 4);
+      return bytes;
+    } catch (error) {
+      const text = `the converter ${via} of app "${app}" has no IPv4 address: ${(error as Error).message}`;
+      this.#ports.log.warn({}, `${text}; it connects directly`);
+      return undefined;
+    }
+  }
+
+  #every(period: Millis, run: () => void): () => void {
+    let cancel = () => {};
+    const again = (): void => {
+      cancel = this.#ports.clock.after(period, () => {
+        run();
+        again();
+      });
+    };
+    again();
+    return () => cancel();
+  }
+}

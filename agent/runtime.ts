@@ -1,0 +1,377 @@
+/**
+ * The agent: events in, state kept true, controllers called, their commands out.
+ *
+ * Deterministic: the kernel, the clock, randomness and the policy's choice come in as arguments, and the
+ * same events give the same commands. One event is handled to its end before the next. What a controller
+ * queues runs after its handler has returned, and what comes of it returns as an event or as `failed`.
+ */
+import type { Handlers } from '../controllers/controller.ts';
+import type { Choose } from './choice.ts';
+import type { Clock } from './clock.ts';
+import { LiveConnection, LiveSubflow, type Services } from './connection.ts';
+import { Executor, type Log } from './execution.ts';
+import type { Bound, Kernel, Snapshot } from './kernel.ts';
+import type {
+  Address,
+  Command,
+  ConnectionStats,
+  Event,
+  Failure,
+  Local,
+  Millis,
+  Side,
+  Stats,
+  SubflowEnds,
+  Token,
+} from './model.ts';
+import type { Decision } from './trail.ts';
+
+export interface Ports {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+export interface Settings {
+  readonly choose: Choose;
+  /** How long an `open` may stay unanswered. */
+  readonly openDeadline: Millis;
+}
+
+/** Sees everything that happens, in order: the control socket's `events`, `record`, the live view. */
+export interface Observer {
+  event?(event: Event, at: Millis): void;
+  /** `decision.failure` is set when the kernel refused the command at once. */
+  decision?(connection: LiveConnection, decision: Decision): void;
+  /** A command that the kernel had taken failed later: an `open` refused by the peer or not answered. */
+  failed?(connection: LiveConnection, decision: Decision): void;
+  /** A command by hand is about to run. */
+  commanded?(connection: LiveConnection, command: Command, why: string): void;
+  sampled?(connection: LiveConnection, subflow: LiveSubflow, stats: Stats): void;
+  /** What a controller, or smappctl, asked the kernel for. */
+  read?(local: Address, remote: Address, stats: Stats | undefined): void;
+  resynced?(snapshot: Snapshot): void;
+  /** A connection is about to get its controller: it is new, or the policy is. */
+  chosen?(connection: LiveConnection): void;
+}
+
+const ECONNABORTED = 103;
+
+export class Agent implements Services {
+  readonly connections = new Map<Token, LiveConnection>();
+  /** Events that named a connection not known: how often the state was behind. */
+  unknown = 0;
+  locals: readonly Local[] = [];
+  #ports: Ports;
+  #settings: Settings;
+  #observers = new Set<Observer>();
+  #executor: Executor;
+  /** Events that came while a resync gathers its snapshot. */
+  #held: Event[] | undefined;
+
+  constructor(ports: Ports, settings: Settings) {
+    this.#ports = ports;
+    this.#settings = settings;
+    this.#executor = new Executor(ports, () => this.#settings.openDeadline, {
+      decision: (connection, decision) => {
+        for (const observer of this.#observers) observer.decision?.(connection, decision);
+      },
+      failed: (connection, decision) => {
+        for (const observer of this.#observers) observer.failed?.(connection, decision);
+      },
+    });
+  }
+
+  get openDeadline(): Millis {
+    return this.#settings.openDeadline;
+  }
+
+  observe(observer: Observer): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  handle(event: Event): void {
+    for (const observer of this.#observers) observer.event?.(event, this.now());
+    if (this.#held) this.#held.push(event);
+    else this.#apply(event);
+  }
+
+  /** From here on events wait for `resync`, which brings what was true meanwhile. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Makes the state what the snapshot says, then what the events since `hold` say. Safe to repeat. */
+  resync(snapshot: Snapshot): void {
+    for (const _ of this.resyncSlices(snapshot, Number.POSITIVE_INFINITY));
+  }
+
+  /** As `resync`, yielding when it has held up others for `slice`: with 50 thousand subflows it takes long. */
+  *resyncSlices(snapshot: Snapshot, slice: Millis): Generator<void> {
+    this.hold();
+    for (const observer of this.#observers) observer.resynced?.(snapshot);
+    let began = this.now();
+    const pause = (): boolean => this.now() - began > slice;
+    const alive = new Set(snapshot.connections.map(({ token }) => token));
+    for (const connection of this.connections.values())
+      if (!alive.has(connection.token)) this.#close(connection);
+    for (const seen of snapshot.connections) {
+      this.#reconcile(seen);
+      if (pause()) {
+        yield;
+        began = this.now();
+      }
+    }
+    for (let at = 0; at < this.#held!.length; at++) {
+      this.#apply(this.#held![at]!);
+      if (pause()) {
+        yield;
+        began = this.now();
+      }
+    }
+    this.#held = undefined;
+  }
+
+  /** A new policy: connections whose controller or parameters differ start anew under the new ones. */
+  configure(settings: Settings): void {
+    this.#settings = settings;
+    for (const connection of this.connections.values()) {
+      const choice = settings.choose(this.#facts(connection));
+      const same =
+        choice.controller === connection.choice.controller &&
+        JSON.stringify(choice.params) === JSON.stringify(connection.choice.params);
+      connection.choice = choice;
+      if (!same) this.#attach(connection);
+    }
+  }
+
+  /** A command by hand (smappctl). The controller hears of what comes of it as of its own. */
+  command(connection: LiveConnection, command: Command, why: string): Failure | undefined {
+    for (const observer of this.#observers) observer.commanded?.(connection, command, why);
+    return this.#executor.command(connection, command, why);
+  }
+
+  /** One reading of a watched subflow: `stats`, then `stalled` (where no better source tells) and `sampled`. */
+  sampled(connection: LiveConnection, subflow: LiveSubflow, stats: Stats, tellStalls: boolean): void {
+    for (const observer of this.#observers) observer.sampled?.(connection, subflow, stats);
+    const before = subflow.stats?.backoff ?? 0;
+    subflow.stats = stats;
+    if (tellStalls && stats.backoff > before) {
+      this.handle({
+        kind: 'stalled',
+        token: connection.token,
+        local: subflow.local,
+        remote: subflow.remote,
+        rto: stats.rto,
+      });
+    }
+    this.#executor.call(connection, 'sampled', (handlers) => handlers.sampled?.(subflow, stats));
+  }
+
+  // What connections ask of us.
+  now(): Millis {
+    return this.#ports.clock.now();
+  }
+  random(): number {
+    return this.#ports.random();
+  }
+  read(subflow: Bound): Stats | undefined {
+    const stats = this.#ports.kernel.read(subflow);
+    for (const observer of this.#observers) observer.read?.(subflow.local, subflow.remote, stats);
+    return stats;
+  }
+  readConnection(token: Token): ConnectionStats | undefined {
+    return this.#ports.kernel.readConnection(token);
+  }
+  schedule(connection: LiveConnection, delay: Millis, run: () => void): () => void {
+    return this.#ports.clock.after(delay, () => this.#executor.call(connection, 'timer', run));
+  }
+  noted(connection: LiveConnection, why: string): void {
+    this.#executor.decide(connection, undefined, why);
+  }
+
+  #apply(event: Event): void {
+    switch (event.kind) {
+      case 'local-up':
+        this.locals = [...this.locals.filter(({ ip }) => ip !== event.local.ip), event.local].sort(byRole);
+        return this.#callAll('localUp', event.local);
+      case 'local-down':
+        this.locals = this.locals.filter(({ ip }) => ip !== event.local.ip);
+        return this.#callAll('localDown', event.local);
+      case 'listener-up':
+        return this.#callAll('listenerUp', event.local);
+      case 'listener-down':
+        return this.#callAll('listenerDown', event.local);
+      case 'lost':
+        return; // whoever noticed the loss resyncs
+      case 'created':
+        this.#create(event.token, event.side, event, false);
+        return;
+    }
+    const connection = this.connections.get(event.token);
+    if (!connection) {
+      this.unknown += 1;
+      return;
+    }
+    switch (event.kind) {
+      case 'established':
+        return this.#establish(connection);
+      case 'closed':
+        return this.#close(connection);
+      case 'remote-up': {
+        const remote = { ...event.remote, port: event.remote.port || (connection.remotes[0]?.port ?? 0) };
+        connection.remotes = [...connection.remotes.filter(({ id }) => id !== remote.id), remote];
+        return this.#executor.call(connection, 'remoteUp', (handlers) => handlers.remoteUp?.(remote));
+      }
+      case 'remote-down': {
+        const remote = connection.remotes.find(({ id }) => id === event.id);
+        if (!remote) return;
+        connection.remotes = connection.remotes.filter((other) => other !== remote);
+        return this.#executor.call(connection, 'remoteDown', (handlers) => handlers.remoteDown?.(remote));
+      }
+      case 'subflow-up':
+        return this.#subflowUp(connection, event);
+      case 'subflow-down':
+        return this.#subflowDown(connection, event, event.errno, event.resetReason);
+      case 'priority': {
+        const subflow = connection.find(event.local, event.remote);
+        if (!subflow) return;
+        subflow.backup = event.backup;
+        return this.#executor.call(connection, 'priority', (handlers) => handlers.priority?.(subflow));
+      }
+      case 'stalled': {
+        const subflow = connection.find(event.local, event.remote);
+        // Before that, nothing can be done about it.
+        if (subflow && connection.established)
+          this.#executor.call(connection, 'stalled', (handlers) => handlers.stalled?.(subflow, event.rto));
+        return;
+      }
+    }
+  }
+
+  #create(token: Token, side: Side, ends: SubflowEnds, found: boolean): LiveConnection {
+    const known = this.connections.get(token);
+    if (known?.find(ends.local, ends.remote)) return known; // a resync saw it before its event came
+    if (known) this.#close(known); // its `closed` was lost, and the kernel has given the token again
+    const connection = new LiveConnection(this, {
+      token,
+      side,
+      since: this.now(),
+      commandable: this.#ports.kernel.commandable(token, !found),
+      choice: this.#settings.choose({ token, side, local: ends.local, remote: ends.remote }),
+      remote: { ...ends.remote, id: 0 },
+      found,
+    });
+    connection.subflows.push(this.#subflow(ends));
+    this.connections.set(token, connection);
+    this.#attach(connection);
+    return connection;
+  }
+
+  #attach(connection: LiveConnection): void {
+    for (const observer of this.#observers) observer.chosen?.(connection);
+    connection.cancelTimers();
+    connection.handlers = {};
+    if (!connection.commandable) return;
+    const { controller, params } = connection.choice;
+    this.#executor.call(connection, 'attach', () => {
+      connection.handlers = controller.attach(connection, params);
+    });
+    this.#executor.call(connection, 'created', (handlers) => handlers.created?.());
+    if (connection.established)
+      this.#executor.call(connection, 'established', (handlers) => handlers.established?.());
+  }
+
+  #establish(connection: LiveConnection): void {
+    if (connection.established) return;
+    connection.established = true;
+    this.#executor.call(connection, 'established', (handlers) => handlers.established?.());
+  }
+
+  #close(connection: LiveConnection): void {
+    this.connections.delete(connection.token);
+    this.#executor.call(connection, 'closed', (handlers) => handlers.closed?.());
+    connection.cancelTimers();
+    for (const open of connection.pending ?? []) open.cancelDeadline();
+    connection.queue = undefined;
+  }
+
+  #subflowUp(connection: LiveConnection, ends: SubflowEnds): void {
+    if (connection.find(ends.local, ends.remote)) return; // a resync saw it before its event came
+    const opened = connection.answer(ends);
+    opened?.cancelDeadline();
+    const subflow = this.#subflow(ends);
+    if (opened) {
+      subflow.backup ||= opened.command.backup; // the event tells only what the peer asked for
+      this.#ports.kernel.opened(connection.token, opened.command, subflow);
+    }
+    connection.subflows.push(subflow);
+    this.#executor.call(connection, 'subflowUp', (handlers) =>
+      handlers.subflowUp?.(subflow, opened?.command),
+    );
+  }
+
+  #subflowDown(connection: LiveConnection, ends: SubflowEnds, errno: number, resetReason: number): void {
+    const subflow = connection.find(ends.local, ends.remote);
+    if (subflow) {
+      connection.remove(subflow);
+      // Kernels differ in what they say of subflows that we closed (0, 103, 104).
+      if (subflow.closing) errno = ECONNABORTED;
+      this.#executor.call(connection, 'subflowDown', (handlers) =>
+        handlers.subflowDown?.(subflow, errno, resetReason),
+      );
+      return;
+    }
+    const open = connection.answer(ends);
+    if (!open) return;
+    open.cancelDeadline();
+    this.#executor.failed(connection, open.command, {
+      errno,
+      message: 'the peer or the path refused the subflow',
+    });
+  }
+
+  #reconcile(seen: Snapshot['connections'][number]): void {
+    const [first] = seen.subflows;
+    let connection = this.connections.get(seen.token);
+    if (!connection) {
+      if (!first) return; // all its subflows are gone just now: the events that follow will tell
+      connection = this.#create(seen.token, seen.side, first, true);
+    }
+    for (const subflow of [...connection.subflows]) {
+      if (seen.subflows.some((ends) => subflow.joins(ends.local, ends.remote))) continue;
+      this.#subflowDown(connection, subflow.ends(), ECONNABORTED, 0);
+    }
+    for (const ends of seen.subflows) this.#subflowUp(connection, ends);
+    this.#establish(connection);
+  }
+
+  #subflow(ends: SubflowEnds): LiveSubflow {
+    const local = this.locals.find(({ ip }) => ip === ends.local.ip);
+    return new LiveSubflow(ends, local?.ifname ?? '', this.now());
+  }
+
+  #facts({ token, side, subflows, remotes }: LiveConnection) {
+    const nowhere = { ip: '', port: 0 };
+    return { token, side, local: subflows[0]?.local ?? nowhere, remote: remotes[0] ?? nowhere };
+  }
+
+  #callAll<K extends 'localUp' | 'localDown' | 'listenerUp' | 'listenerDown'>(
+    name: K,
+    value: Parameters<NonNullable<Handlers[K]>>[0],
+  ): void {
+    for (const connection of this.connections.values()) {
+      if (connection.handlers[name]) {
+        this.#executor.call(connection, name, (handlers) =>
+          (handlers[name] as (of: typeof value) => void)(value),
+        );
+      }
+    }
+  }
+}
+
+function byRole(a: Local, b: Local): number {
+  return Number(a.role === 'backup') - Number(b.role === 'backup') || a.id - b.id;
+}

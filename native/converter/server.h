@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection to a server. */
+#ifndef SMAPP_SERVER_H
+#define SMAPP_SERVER_H
+
+#include "options.h"
+
+/* Starts connecting, without waiting, on behalf of @client. Returns the socket, or -errno. */
+int server_open(const struct options *options, const struct address *destination, const struct address *client);
+/* Asks the kernel for routes. One a thread. */
+struct probe {
+	int fds[2];
+};
+
+bool probe_open(struct probe *probe);
+/* Whether the address is one of this machine's: a transparent door would connect to itself for ever. */
+bool server_is_ours(const struct probe *probe, const struct address *destination);
+/* TCP_NODELAY and the buffer sizes that the options ask for: both sides of a relay want them. */
+void socket_tune(const struct options *options, int fd);
+/* Ends the connection with RST, or MPTCP's fast close; close() alone would end it in order. Closes @fd. */
+void socket_abort(int fd);
+
+#endif
