@@ -1,8 +1,9 @@
 /**
  * The kernel's MPTCP events into the agent, and the resync that makes up for those that were lost.
  *
- * The subscription comes before the first dump, so that nothing falls between them. While dumps are
- * gathered, events wait; a loss meanwhile starts the gathering again.
+ * The subscription comes before the first dump, so that nothing falls between them. While dumps are gathered,
+ * events wait. After a loss, what is still queued is older than the dumps, so it is handled before them; and until
+ * it has been read the kernel queues nothing new, without a word (netlink_overrun in net/netlink/af_netlink.c).
  */
 import type { Log } from './execution.ts';
 import type { Snapshot } from './kernel.ts';
@@ -90,16 +91,16 @@ export class KernelEvents {
     this.#again = true;
     this.#log.warn({ losses: this.losses }, 'events were lost: reading the state again');
     this.#agent.handle({ kind: 'lost' });
-    this.#agent.hold();
     this.resync().catch((error) => this.#log.error({ err: error }, 'resync failed'));
   }
 
   async #resync(): Promise<void> {
-    this.#agent.hold();
     do {
       this.#again = false;
+      do await new Promise(setImmediate);
+      while (!this.#subscription.drain());
+      this.#agent.hold();
       const snapshot = await this.#gather();
-      if (this.#again) continue;
       for (const _ of this.#agent.resyncSlices(snapshot, SLICE)) await new Promise(setImmediate);
     } while (this.#again);
   }

@@ -40,6 +40,8 @@ const LARGEST_REQUEST = 16384;
 /** Notifications read at once, and the room for each; a link's with many attributes takes 2 to 4 KiB. */
 const SLOTS = 64;
 const SLOT = 8192;
+/** Some milliseconds of them. */
+const DRAINED_AT_ONCE = 1024;
 
 export class NetlinkError extends Error {
   override readonly name = 'NetlinkError';
@@ -69,7 +71,7 @@ export class NetlinkError extends Error {
 export interface Listener {
   /** One message: its payload is view[from..to), good during the call. */
   message(type: number, view: DataView, from: number, to: number): void;
-  /** Messages were lost; those that come are newer. */
+  /** Messages were lost. What is queued is older, and the kernel adds nothing until all of it is read. */
   lost(): void;
   /** The kernel sent what is no message. */
   malformed(error: CodecError): void;
@@ -82,6 +84,8 @@ export interface Subscription {
   readonly fd: number;
   /** In bytes, as granted. */
   readonly receiveBuffer: number;
+  /** Hears some of what is queued, at once; true when nothing is left. Not to be called by a listener. */
+  drain(): boolean;
   close(): void;
 }
 
@@ -164,8 +168,7 @@ export class Channel {
     return attempt('subscribe to netlink notifications', () => {
       const socket = new this.#addon.NetlinkSocket(this.#protocol, receiveBuffer, fd);
       for (const group of groups) socket.join(group);
-      hear(socket, listener);
-      return socket;
+      return hear(socket, listener);
     });
   }
 
@@ -240,40 +243,52 @@ function interruptedDump(operation: string): NetlinkError {
   return new NetlinkError(operation, EINTR, 'what was dumped changed meanwhile');
 }
 
-function hear(socket: Addon.NetlinkSocket, listener: Listener): void {
+function hear(socket: Addon.NetlinkSocket, listener: Listener): Subscription {
   const buffer = new Uint8Array(SLOTS * SLOT);
   const view = new DataView(buffer.buffer);
   const lengths = new Int32Array(SLOTS);
-  const hearDatagram = (from: number, to: number): void => {
-    for (let at = from; at < to; ) {
-      const end = messageEnd(view, at, to);
-      listener.message(messageType(view, at), view, at + 16, end);
-      at = align(end);
+  const hearDatagram = (from: number, length: number): void => {
+    if (length < 0) return listener.lost();
+    try {
+      for (let at = from; at < from + length; ) {
+        const end = messageEnd(view, at, from + length);
+        listener.message(messageType(view, at), view, at + 16, end);
+        at = align(end);
+      }
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error;
+      listener.malformed(error);
     }
+  };
+  const failed = (errno: number): void => {
+    if (errno === ENOBUFS) listener.lost();
+    else listener.failed(new NetlinkError('hear netlink notifications', errno));
+  };
+  const drain = (): boolean => {
+    for (let i = 0; i < DRAINED_AT_ONCE; i++) {
+      try {
+        const length = socket.receive(buffer);
+        if (length === 0) return true;
+        hearDatagram(0, length);
+      } catch (error) {
+        const { errno } = error as NodeJS.ErrnoException;
+        if (errno === undefined) throw error;
+        failed(errno);
+        if (errno !== ENOBUFS) return true;
+      }
+    }
+    return false;
   };
   socket.watch(
     buffer,
     lengths,
     (count) => {
-      for (let i = 0; i < count; i++) {
-        const length = lengths[i]!;
-        if (length < 0) {
-          listener.lost();
-          continue;
-        }
-        try {
-          hearDatagram(i * SLOT, i * SLOT + length);
-        } catch (error) {
-          if (!(error instanceof CodecError)) throw error;
-          listener.malformed(error);
-        }
-      }
+      for (let i = 0; i < count; i++) hearDatagram(i * SLOT, lengths[i]!);
     },
-    (errno) => {
-      if (errno === ENOBUFS) listener.lost();
-      else listener.failed(new NetlinkError('hear netlink notifications', errno));
-    },
+    failed,
   );
+  const { fd, receiveBuffer } = socket;
+  return { fd, receiveBuffer, drain, close: () => socket.close() };
 }
 
 /** Turns the addon's errors into ours. */

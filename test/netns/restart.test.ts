@@ -78,6 +78,7 @@ test('a server takes joins while its daemon restarts, and hears of them afterwar
   await serve(network.server, network.paths[0]!.server.ip4);
   const sending = transfer(network.client, network.paths[0]!.server.ip4, { bytes: 800_000, rate: 100_000 });
   const [made] = await client.until(1, 1);
+  await client.event('established'); // before it the kernel takes no join
 
   const seen = server.supervised!.lines.length;
   server.signal('SIGKILL');
@@ -107,6 +108,9 @@ test('after more events than the buffer holds, the state is what the kernel says
   await eventually('transfers have begun', async () => (await client.connections()).length > 30 || undefined);
 
   client.signal('SIGSTOP');
+  // That they began is heard, that they ended is lost.
+  const brief = transfer(network.client, network.paths[0]!.server.ip4, { connections: 20, bytes: 100, rate: 10_000 });
+  await brief.end();
   const staying = transfer(network.client, network.paths[0]!.server.ip4, {
     connections: 60,
     bytes: 600_000,
