@@ -109,7 +109,11 @@ test('after more events than the buffer holds, the state is what the kernel says
 
   client.signal('SIGSTOP');
   // That they began is heard, that they ended is lost.
-  const brief = transfer(network.client, network.paths[0]!.server.ip4, { connections: 20, bytes: 100, rate: 10_000 });
+  const brief = transfer(network.client, network.paths[0]!.server.ip4, {
+    connections: 80,
+    bytes: 1000,
+    rate: 10_000,
+  });
   await brief.end();
   const staying = transfer(network.client, network.paths[0]!.server.ip4, {
     connections: 60,
