@@ -68,7 +68,7 @@ export class LiveSubflow implements Subflow {
   }
 
   get key(): string {
-    return `${endpoint(this.local)}-${endpoint(this.remote)}`;
+    return keyOf(this.local, this.remote);
   }
 
   ends(): SubflowEnds {
@@ -222,4 +222,8 @@ export class LiveConnection implements Contract {
 
 export function endpoint({ ip, port }: Address): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+export function keyOf(local: Address, remote: Address): string {
+  return `${endpoint(local)}-${endpoint(remote)}`;
 }

@@ -97,8 +97,8 @@ export async function startDaemon(
   const process = (token: Token): number | undefined => identities.identityOf(token)?.pid;
   const apps = new Apps({ now, ...socketsOf(sockets), process });
   const appSwitch = new AppSwitch(() => openMptcpSwitch(outside.bpf), { clock, log });
-  const kernel = new NetlinkKernel(pathManager, sockets, now, userspaceByDefault(clock));
-  const agent = new Agent({ kernel, clock, random: outside.random, log }, settings());
+  const kernel = new NetlinkKernel(pathManager, sockets, () => agent.now(), userspaceByDefault(clock));
+  const agent: Agent = new Agent({ kernel, clock, random: outside.random, log }, settings());
   const rtos = openRtoEvents(outside.bpf);
   const journal = new Journal(join(folder, 'host.json'), log);
   const host = new HostPaths(

@@ -19,7 +19,10 @@ export class ManualClock implements Clock {
   }
 
   advance(millis: number): void {
-    const end = this.#now + millis;
+    this.advanceTo(this.#now + millis);
+  }
+
+  advanceTo(end: number): void {
     for (;;) {
       const due = this.#timers
         .filter(({ at }) => at <= end)

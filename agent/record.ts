@@ -3,11 +3,12 @@
  * happened on one machine can be played again on another (replay.ts). Times are milliseconds of the
  * daemon's clock. The first lines are the state that the daemon was in.
  */
-import type { LiveConnection } from './connection.ts';
+import { keyOf, type LiveConnection } from './connection.ts';
 import type { Snapshot } from './kernel.ts';
 import type {
   Address,
   Command,
+  ConnectionStats,
   Event,
   Failure,
   Local,
@@ -20,6 +21,7 @@ import type {
 import type { Agent } from './runtime.ts';
 
 export const FORMAT = 1;
+const REMEMBERED = 10_000;
 
 export type Line =
   | {
@@ -37,7 +39,19 @@ export type Line =
   | { readonly kind: 'event'; readonly at: Millis; readonly event: Event }
   /** Which controller a connection got: follows the event that made the connection, or a new policy. */
   | ({ readonly kind: 'choice'; readonly at: Millis; readonly token: Token } & RecordedChoice)
-  | ({ readonly kind: 'sampled' | 'read'; readonly at: Millis; readonly stats: Stats | null } & Ends)
+  | ({ readonly kind: 'sampled'; readonly at: Millis; readonly stats: Stats } & Ends)
+  /** What a controller read. A reading that differs from the one before by its time alone is left out. */
+  | ({ readonly kind: 'read'; readonly at: Millis; readonly stats: Stats | null } & Ends)
+  | {
+      readonly kind: 'read-connection';
+      readonly at: Millis;
+      readonly token: Token;
+      readonly stats: ConnectionStats | null;
+    }
+  /** A timer ran that was to run at `due`. */
+  | { readonly kind: 'timer'; readonly at: Millis; readonly due: Millis }
+  | { readonly kind: 'random'; readonly at: Millis; readonly value: number }
+  | { readonly kind: 'hold'; readonly at: Millis }
   | { readonly kind: 'resynced'; readonly at: Millis; readonly snapshot: Snapshot }
   | ({ readonly kind: 'by-hand'; readonly at: Millis } & Commanded)
   /** What the agent decided; with `failure` when the kernel refused it at once. */
@@ -101,6 +115,7 @@ export function record(agent: Agent, origin: Origin, write: (line: Line) => void
       ...choiceOf(connection),
     });
   }
+  const fresh = newReadings();
   return agent.observe({
     event: (event, when) => write({ kind: 'event', at: when, event }),
     chosen: (connection) =>
@@ -121,12 +136,35 @@ export function record(agent: Agent, origin: Origin, write: (line: Line) => void
     },
     commanded: ({ token }, command, why) =>
       write({ kind: 'by-hand', at: agent.now(), token, command: plain(command), why }),
-    sampled: (_connection, { local, remote }, stats) =>
-      write({ kind: 'sampled', at: agent.now(), local, remote, stats }),
-    read: (local, remote, stats) =>
-      write({ kind: 'read', at: agent.now(), local, remote, stats: stats ?? null }),
+    sampled(_connection, { local, remote }, stats) {
+      fresh(keyOf(local, remote), stats);
+      write({ kind: 'sampled', at: agent.now(), local, remote, stats });
+    },
+    read(local, remote, stats) {
+      if (fresh(keyOf(local, remote), stats))
+        write({ kind: 'read', at: agent.now(), local, remote, stats: stats ?? null });
+    },
+    readConnection(token, stats) {
+      if (fresh(token, stats))
+        write({ kind: 'read-connection', at: agent.now(), token, stats: stats ?? null });
+    },
+    timer: (due) => write({ kind: 'timer', at: agent.now(), due }),
+    random: (value) => write({ kind: 'random', at: agent.now(), value }),
+    held: () => write({ kind: 'hold', at: agent.now() }),
     resynced: (snapshot) => write({ kind: 'resynced', at: agent.now(), snapshot }),
   });
+}
+
+/** Tells whether a reading says anything that the one before, of the same subflow or connection, did not. */
+function newReadings(): (of: string | Token, stats: Stats | ConnectionStats | undefined) => boolean {
+  const last = new Map<string | Token, string>();
+  return (of, stats) => {
+    const text = JSON.stringify({ ...stats, at: 0 });
+    const fresh = last.get(of) !== text;
+    if (last.size > REMEMBERED) last.clear(); // what has ended would stay in it
+    last.set(of, text);
+    return fresh;
+  };
 }
 
 /** As data: a live subflow computes its key when asked. */

@@ -11,11 +11,11 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Controller } from '../controllers/controller.ts';
 import type { Choice, ConnectionFacts } from './choice.ts';
-import { endpoint } from './connection.ts';
+import { keyOf } from './connection.ts';
 import { describe } from './execution.ts';
 import type { Bound, Kernel } from './kernel.ts';
 import { ManualClock } from './manual-clock.ts';
-import type { Address, Command, Failure, Millis, Stats, Token } from './model.ts';
+import type { Command, ConnectionStats, Failure, Millis, Stats, Token } from './model.ts';
 import { FORMAT, type Line, type RecordedChoice } from './record.ts';
 import { Agent } from './runtime.ts';
 
@@ -68,8 +68,8 @@ export async function readRecording(stream: Readable): Promise<Line[]> {
 /** Plays `lines` and returns every decision, of then and of now, in the order of time. */
 export function replay(lines: readonly Line[], options: ReplayOptions): Replayed[] {
   const [start] = lines as [Line & { kind: 'start' }];
-  const clock = new ManualClock();
-  clock.advance(start.at);
+  const clock = new RecordedClock(lines);
+  clock.advanceTo(start.at);
   const choices = choicesIn(lines);
   const kernel = new RecordedKernel(lines, () => clock.now());
   const choose = (facts: ConnectionFacts): Choice => {
@@ -83,9 +83,10 @@ export function replay(lines: readonly Line[], options: ReplayOptions): Replayed
   // The agent asks whether it may command a connection before it chooses for it.
   for (const [token, [first]] of choices) kernel.commandables.set(token, first?.commandable ?? true);
 
+  const drawn = lines.flatMap((line) => (line.kind === 'random' ? [line.value] : []));
   const log = { debug() {}, info() {}, warn() {}, error() {} };
   const agent = new Agent(
-    { kernel, clock, random: () => 0.5, log },
+    { kernel, clock, random: () => drawn.shift() ?? 0.5, log },
     { choose, openDeadline: start.openDeadline },
   );
   const decided: Replayed[] = [];
@@ -98,8 +99,9 @@ export function replay(lines: readonly Line[], options: ReplayOptions): Replayed
   agent.resync({ connections: found });
   for (const { token, remotes } of found) agent.connections.get(token)!.remotes = [...remotes];
   for (const line of lines) {
-    clock.advance(Math.max(0, line.at - clock.now()));
-    apply(agent, line);
+    clock.advanceTo(Math.max(line.at, clock.now()));
+    if (line.kind === 'timer') clock.fire(line.due);
+    else apply(agent, line);
   }
   return compare(decided, lines);
 }
@@ -107,14 +109,15 @@ export function replay(lines: readonly Line[], options: ReplayOptions): Replayed
 function apply(agent: Agent, line: Line): void {
   switch (line.kind) {
     case 'event':
-      if (line.event.kind === 'lost') agent.hold();
       return agent.handle(line.event);
+    case 'hold':
+      return agent.hold();
     case 'resynced':
       return agent.resync(line.snapshot);
     case 'sampled':
       for (const connection of agent.connections.values()) {
         const subflow = connection.find(line.local, line.remote);
-        if (subflow && line.stats) return agent.sampled(connection, subflow, line.stats, false);
+        if (subflow) return agent.sampled(connection, subflow, line.stats, false);
       }
       return;
     case 'by-hand': {
@@ -127,6 +130,9 @@ function apply(agent: Agent, line: Line): void {
     case 'connection':
     case 'choice':
     case 'read':
+    case 'read-connection':
+    case 'timer':
+    case 'random':
     case 'decision':
     case 'failed':
     case 'dropped':
@@ -134,15 +140,51 @@ function apply(agent: Agent, line: Line): void {
   }
 }
 
-/** A reading is written down just after the moment at which it was asked for. */
-const READ_LATENCY: Millis = 10;
+/**
+ * Runs timers when they ran then, which was as late as the machine was busy, and in the same order with all
+ * else. One that did not run then (other controllers may set others) runs when it is due.
+ */
+class RecordedClock extends ManualClock {
+  /** How often, in the rest of the recording, a timer ran that was due at a moment. */
+  #toCome = new Map<Millis, number>();
+  #waiting: { readonly due: Millis; readonly run: () => void }[] = [];
+
+  constructor(lines: readonly Line[]) {
+    super();
+    for (const line of lines)
+      if (line.kind === 'timer') this.#toCome.set(line.due, (this.#toCome.get(line.due) ?? 0) + 1);
+  }
+
+  override after(delay: Millis, run: () => void): () => void {
+    const due = this.now() + delay;
+    if (!this.#toCome.has(due)) return super.after(delay, run);
+    const timer = { due, run };
+    this.#waiting.push(timer);
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== timer);
+    };
+  }
+
+  /** Plays a line that says that a timer ran. */
+  fire(due: Millis): void {
+    const rest = this.#toCome.get(due)! - 1;
+    if (rest > 0) this.#toCome.set(due, rest);
+    else this.#toCome.delete(due);
+    const ready = this.#waiting.filter((timer) => timer.due === due);
+    // With the last line of its kind, all that wait for one.
+    const run = rest > 0 ? ready.slice(0, 1) : ready;
+    this.#waiting = this.#waiting.filter((timer) => !run.includes(timer));
+    for (const timer of run) timer.run();
+  }
+}
 
 /** What the recording says that the kernel said. */
 class RecordedKernel implements Kernel {
   readonly commandables = new Map<Token, boolean>();
   /** Of each command, what came of it each time that it was given. */
   #outcomes = new Map<string, (Failure | undefined)[]>();
-  #readings = new Map<string, { at: Millis; stats: Stats | null }[]>();
+  #readings = new Readings<string, Stats>();
+  #connectionReadings = new Readings<Token, ConnectionStats>();
   #now: () => Millis;
 
   constructor(lines: readonly Line[], now: () => Millis) {
@@ -151,7 +193,9 @@ class RecordedKernel implements Kernel {
       if (line.kind === 'decision' && line.command) {
         listAt(this.#outcomes, `${line.token} ${describe(line.command)}`).push(line.failure);
       } else if (line.kind === 'read' || line.kind === 'sampled') {
-        listAt(this.#readings, ends(line)).push(line);
+        this.#readings.add(keyOf(line.local, line.remote), line);
+      } else if (line.kind === 'read-connection') {
+        this.#connectionReadings.add(line.token, line);
       }
     }
   }
@@ -165,12 +209,34 @@ class RecordedKernel implements Kernel {
     return this.commandables.get(token) ?? true;
   }
   read({ local, remote }: Bound): Stats | undefined {
-    const readings = this.#readings.get(ends({ local, remote })) ?? [];
-    const now = this.#now();
-    const next = readings.find(({ at }) => at >= now && at < now + READ_LATENCY);
-    return (next ?? readings.findLast(({ at }) => at <= now))?.stats ?? undefined;
+    return this.#readings.at(keyOf(local, remote), this.#now());
   }
-  readConnection(): undefined {}
+  readConnection(token: Token): ConnectionStats | undefined {
+    return this.#connectionReadings.at(token, this.#now());
+  }
+}
+
+/** Of each subflow, or connection, what was read and when. */
+class Readings<Of, S extends Stats | ConnectionStats> {
+  #rest = new Map<Of, { readonly at: Millis; readonly stats: S | null }[]>();
+  #last = new Map<Of, S | null>();
+
+  add(of: Of, reading: { readonly at: Millis; readonly stats: S | null }): void {
+    listAt(this.#rest, of).push(reading);
+  }
+
+  /** What was read now, or else the last time: readings that say nothing new are not written down. */
+  at(of: Of, now: Millis): S | undefined {
+    const rest = this.#rest.get(of) ?? [];
+    let before = 0;
+    while (before < rest.length && rest[before]!.at < now) before += 1;
+    // A second reading in the same turn has a line of its own.
+    const taken = rest[before]?.at === now ? before + 1 : before;
+    const [reading] = rest.splice(0, taken).slice(-1);
+    if (reading) this.#last.set(of, reading.stats);
+    const stats = this.#last.get(of);
+    return stats ? { ...stats, at: now } : undefined;
+  }
 }
 
 /** Tokens can come again, and policies change: each connection's choices in the order in which they were made. */
@@ -214,6 +280,3 @@ function listAt<K, V>(map: Map<K, V[]>, key: K): V[] {
   map.set(key, list);
   return list;
 }
-
-const ends = ({ local, remote }: { local: Address; remote: Address }): string =>
-  `${endpoint(local)}-${endpoint(remote)}`;

@@ -25,6 +25,7 @@ import type {
   Token,
 } from './model.ts';
 import type { Decision } from './trail.ts';
+import { Turns } from './turns.ts';
 
 export interface Ports {
   readonly kernel: Kernel;
@@ -49,8 +50,15 @@ export interface Observer {
   /** A command by hand is about to run. */
   commanded?(connection: LiveConnection, command: Command, why: string): void;
   sampled?(connection: LiveConnection, subflow: LiveSubflow, stats: Stats): void;
-  /** What a controller, or smappctl, asked the kernel for. */
+  /** What a controller asked the kernel for. */
   read?(local: Address, remote: Address, stats: Stats | undefined): void;
+  readConnection?(token: Token, stats: ConnectionStats | undefined): void;
+  /** A timer, of a controller or of an open's deadline, is about to run; it was to run at `due`. */
+  timer?(due: Millis): void;
+  /** A controller drew this from chance. */
+  random?(value: number): void;
+  /** From now on events wait for `resynced`. */
+  held?(): void;
   resynced?(snapshot: Snapshot): void;
   /** A connection is about to get its controller: it is new, or the policy is. */
   chosen?(connection: LiveConnection): void;
@@ -66,6 +74,7 @@ export class Agent implements Services {
   #ports: Ports;
   #settings: Settings;
   #observers = new Set<Observer>();
+  #turns: Turns;
   #executor: Executor;
   /** Events that came while a resync gathers its snapshot. */
   #held: Event[] | undefined;
@@ -73,7 +82,10 @@ export class Agent implements Services {
   constructor(ports: Ports, settings: Settings) {
     this.#ports = ports;
     this.#settings = settings;
-    this.#executor = new Executor(ports, () => this.#settings.openDeadline, {
+    this.#turns = new Turns(ports.clock, (due) => {
+      for (const observer of this.#observers) observer.timer?.(due);
+    });
+    this.#executor = new Executor({ ...ports, clock: this.#turns }, () => this.#settings.openDeadline, {
       decision: (connection, decision) => {
         for (const observer of this.#observers) observer.decision?.(connection, decision);
       },
@@ -93,14 +105,18 @@ export class Agent implements Services {
   }
 
   handle(event: Event): void {
-    for (const observer of this.#observers) observer.event?.(event, this.now());
-    if (this.#held) this.#held.push(event);
-    else this.#apply(event);
+    this.#turns.handle(() => {
+      for (const observer of this.#observers) observer.event?.(event, this.now());
+      if (this.#held) this.#held.push(event);
+      else this.#apply(event);
+    });
   }
 
   /** From here on events wait for `resync`, which brings what was true meanwhile. */
   hold(): void {
-    this.#held ??= [];
+    if (this.#held) return;
+    this.#held = [];
+    for (const observer of this.#observers) observer.held?.();
   }
 
   /** Makes the state what the snapshot says, then what the events since `hold` say. Safe to repeat. */
@@ -110,83 +126,88 @@ export class Agent implements Services {
 
   /** As `resync`, yielding when it has held up others for `slice`: with 50 thousand subflows it takes long. */
   *resyncSlices(snapshot: Snapshot, slice: Millis): Generator<void> {
-    this.hold();
-    for (const observer of this.#observers) observer.resynced?.(snapshot);
-    let began = this.now();
-    const pause = (): boolean => this.now() - began > slice;
-    const alive = new Set(snapshot.connections.map(({ token }) => token));
-    for (const connection of this.connections.values())
-      if (!alive.has(connection.token)) this.#close(connection);
-    for (const seen of snapshot.connections) {
-      this.#reconcile(seen);
-      if (pause()) {
-        yield;
-        began = this.now();
-      }
-    }
-    for (let at = 0; at < this.#held!.length; at++) {
-      this.#apply(this.#held![at]!);
-      if (pause()) {
-        yield;
-        began = this.now();
-      }
+    const { clock } = this.#ports;
+    const moment = clock.now();
+    let began = moment;
+    for (const step of this.#resyncSteps(snapshot)) {
+      this.#turns.handle(step, moment);
+      if (clock.now() - began <= slice) continue;
+      yield;
+      began = clock.now();
     }
     this.#held = undefined;
+  }
+
+  *#resyncSteps(snapshot: Snapshot): Generator<() => void> {
+    yield () => {
+      this.hold();
+      for (const observer of this.#observers) observer.resynced?.(snapshot);
+      const alive = new Set(snapshot.connections.map(({ token }) => token));
+      for (const connection of this.connections.values())
+        if (!alive.has(connection.token)) this.#close(connection);
+    };
+    for (const seen of snapshot.connections) yield () => this.#reconcile(seen);
+    for (let at = 0; at < this.#held!.length; at++) yield () => this.#apply(this.#held![at]!);
   }
 
   /** A new policy: connections whose controller or parameters differ start anew under the new ones. */
   configure(settings: Settings): void {
     this.#settings = settings;
-    for (const connection of this.connections.values()) {
-      const choice = settings.choose(this.#facts(connection));
-      const same =
-        choice.controller === connection.choice.controller &&
-        JSON.stringify(choice.params) === JSON.stringify(connection.choice.params);
-      connection.choice = choice;
-      if (!same) this.#attach(connection);
-    }
+    this.#turns.handle(() => {
+      for (const connection of this.connections.values()) {
+        const choice = settings.choose(this.#facts(connection));
+        const same =
+          choice.controller === connection.choice.controller &&
+          JSON.stringify(choice.params) === JSON.stringify(connection.choice.params);
+        connection.choice = choice;
+        if (!same) this.#attach(connection);
+      }
+    });
   }
 
   /** A command by hand (smappctl). The controller hears of what comes of it as of its own. */
   command(connection: LiveConnection, command: Command, why: string): Failure | undefined {
-    for (const observer of this.#observers) observer.commanded?.(connection, command, why);
-    return this.#executor.command(connection, command, why);
+    return this.#turns.handle(() => {
+      for (const observer of this.#observers) observer.commanded?.(connection, command, why);
+      return this.#executor.command(connection, command, why);
+    });
   }
 
-  /** One reading of a watched subflow: `stats`, then `stalled` (where no better source tells) and `sampled`. */
+  /** One reading of a watched subflow: `stats`, then `sampled` and (where no better source tells) `stalled`. */
   sampled(connection: LiveConnection, subflow: LiveSubflow, stats: Stats, tellStalls: boolean): void {
-    for (const observer of this.#observers) observer.sampled?.(connection, subflow, stats);
-    const before = subflow.stats?.backoff ?? 0;
-    subflow.stats = stats;
-    if (tellStalls && stats.backoff > before) {
-      this.handle({
-        kind: 'stalled',
-        token: connection.token,
-        local: subflow.local,
-        remote: subflow.remote,
-        rto: stats.rto,
-      });
-    }
-    this.#executor.call(connection, 'sampled', (handlers) => handlers.sampled?.(subflow, stats));
+    this.#turns.handle(() => {
+      for (const observer of this.#observers) observer.sampled?.(connection, subflow, stats);
+      const before = subflow.stats?.backoff ?? 0;
+      subflow.stats = stats;
+      this.#executor.call(connection, 'sampled', (handlers) => handlers.sampled?.(subflow, stats));
+      if (!tellStalls || stats.backoff <= before) return;
+      const { local, remote } = subflow;
+      this.handle({ kind: 'stalled', token: connection.token, local, remote, rto: stats.rto });
+    });
   }
 
   // What connections ask of us.
   now(): Millis {
-    return this.#ports.clock.now();
+    return this.#turns.now();
   }
   random(): number {
-    return this.#ports.random();
+    const value = this.#ports.random();
+    for (const observer of this.#observers) observer.random?.(value);
+    return value;
   }
   read(subflow: Bound): Stats | undefined {
     const stats = this.#ports.kernel.read(subflow);
-    for (const observer of this.#observers) observer.read?.(subflow.local, subflow.remote, stats);
+    if (this.#turns.handling)
+      for (const observer of this.#observers) observer.read?.(subflow.local, subflow.remote, stats);
     return stats;
   }
   readConnection(token: Token): ConnectionStats | undefined {
-    return this.#ports.kernel.readConnection(token);
+    const stats = this.#ports.kernel.readConnection(token);
+    if (this.#turns.handling) for (const observer of this.#observers) observer.readConnection?.(token, stats);
+    return stats;
   }
   schedule(connection: LiveConnection, delay: Millis, run: () => void): () => void {
-    return this.#ports.clock.after(delay, () => this.#executor.call(connection, 'timer', run));
+    return this.#turns.after(delay, () => this.#executor.call(connection, 'timer', run));
   }
   noted(connection: LiveConnection, why: string): void {
     this.#executor.decide(connection, undefined, why);

@@ -3,8 +3,9 @@
  * consequences come back as events a round trip later, as the real kernel sends them (KERNEL facts: no event
  * for our own priority changes, SUB_CLOSED 103 for what we close, nothing at all for a SYN without answer).
  */
+
+import type { Clock } from '../../agent/clock.ts';
 import type { Bound, Kernel, Snapshot } from '../../agent/kernel.ts';
-import type { ManualClock } from '../../agent/manual-clock.ts';
 import type {
   Address,
   Command,
@@ -39,10 +40,10 @@ export class SimulatedKernel implements Kernel {
   readonly inKernel = new Set<Token>();
   #connections = new Map<Token, { side: Side; subflows: SubflowEnds[] }>();
   #port = 40_000;
-  #clock: ManualClock;
+  #clock: Clock;
   #emit: (event: Event) => void;
 
-  constructor(clock: ManualClock, emit: (event: Event) => void) {
+  constructor(clock: Clock, emit: (event: Event) => void) {
     this.#clock = clock;
     this.#emit = emit;
   }
