@@ -106,6 +106,9 @@ void listeners_open(struct loop *loops, unsigned int count, struct inheritance *
 			loops[l].listeners[d].door = &options->doors[d];
 		}
 	}
+	for (unsigned int l = 0; l < count; l++)
+		for (unsigned int d = 0; d < options->door_count; d++)
+			set(loops[l].listeners[d].source.fd, IPPROTO_TCP, TCP_NODELAY, 1); /* all that it accepts inherit it */
 	/* Closing a listener resets what waits in it; that is meant only for doors that are gone. */
 	for (unsigned int i = 0; i < inherited->count; i++)
 		if (inherited->fds[i] >= 0)

@@ -167,6 +167,7 @@ static struct pair *pair_new(struct loop *loop, const struct door *door, int fd,
 	pair->client.source = (struct source){ SOURCE_CLIENT, fd };
 	pair->server.source = (struct source){ SOURCE_SERVER, -1 };
 	pair->client.writable = true;
+	pair->client.prompt = true; /* as its listener */
 	pair->loop = loop;
 	pair->door = door;
 	pair->peer = *peer;
@@ -315,7 +316,8 @@ void pair_run(struct pair *pair)
 
 void pair_event(struct pair *pair, struct end *end, uint32_t events)
 {
-	int error;
+	bool opening = pair->state == PAIR_CONNECT && end == &pair->server;
+	int error = 0;
 
 	if (pair->state == PAIR_DEAD)
 		return;
@@ -325,12 +327,13 @@ void pair_event(struct pair *pair, struct end *end, uint32_t events)
 		end->ending = true;
 	if (events & EPOLLOUT)
 		end->writable = true;
-	if (pair->state == PAIR_CONNECT && end == &pair->server && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
+	if (events & EPOLLERR || (opening && events & EPOLLHUP))
 		error = socket_error(end->source.fd);
+	if (opening && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
 		if (error)
 			return failed(pair, error);
 		connected(pair, now_us());
-	} else if (events & EPOLLERR && socket_error(end->source.fd)) {
+	} else if (error) {
 		return aborted(pair, end);
 	}
 	pair_run(pair);

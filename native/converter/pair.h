@@ -20,6 +20,7 @@ struct end {
 	bool readable; /* there may be bytes, or the end */
 	bool writable; /* there may be room */
 	bool ending;   /* the peer has sent its end: read until it is found */
+	bool prompt;   /* TCP_NODELAY is set */
 };
 
 /* One direction. */

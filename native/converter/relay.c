@@ -7,16 +7,28 @@
 #include "pair.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Batches for one connection before the others get their turn. */
 #define TURN 4
 
+/* Nagle's algorithm holds nothing back before the second send, which many connections never see. */
+static void make_prompt(struct end *end)
+{
+	int one = 1;
+
+	setsockopt(end->source.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	end->prompt = true;
+}
+
 /* Returns false when the socket failed. Else all was sent, or the socket is full and !to->writable. */
 static bool push(struct flow *flow, struct end *to, const char *bytes, size_t length, size_t *sent)
 {
 	*sent = 0;
+	if (flow->bytes && !to->prompt)
+		make_prompt(to);
 	while (*sent < length) {
 		ssize_t n = send(to->source.fd, bytes + *sent, length - *sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -78,13 +90,12 @@ static struct end *move(struct pair *pair, struct flow *flow, struct end *from, 
 		if (n < 0 && errno != EAGAIN)
 			return from;
 		/* A short read has emptied the socket: more, or the end, raises another event. */
-		if (n < (ssize_t)loop->share && !from->ending)
+		if (n < (ssize_t)loop->share) {
 			from->readable = false;
-		if (n <= 0) {
-			from->readable = false;
-			flow->ended = n == 0;
-			break;
+			flow->ended = n == 0 || (n > 0 && from->ending);
 		}
+		if (n <= 0)
+			break;
 		if (!push(flow, to, loop->batch, n, &sent))
 			return to;
 		if (sent < (size_t)n && !hold(flow, loop->batch + sent, n - sent))

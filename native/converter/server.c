@@ -13,11 +13,10 @@ static void set(int fd, int level, int name, int value)
 
 void socket_tune(const struct options *options, int fd)
 {
-	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (options->socket_buffer) {
-		set(fd, SOL_SOCKET, SO_SNDBUF, options->socket_buffer);
-		set(fd, SOL_SOCKET, SO_RCVBUF, options->socket_buffer);
-	}
+	if (!options->socket_buffer)
+		return;
+	set(fd, SOL_SOCKET, SO_SNDBUF, options->socket_buffer);
+	set(fd, SOL_SOCKET, SO_RCVBUF, options->socket_buffer);
 }
 
 void socket_abort(int fd)

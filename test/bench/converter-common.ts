@@ -6,7 +6,7 @@ import { distribution, type Row } from './results.ts';
 export type Progress = (text: string) => void;
 
 /** From the environment: for a quick look. */
-export const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
+export const ROUNDS = Number(process.env['ROUNDS'] ?? 8);
 export const RATE = '2gbit';
 
 /** Samples by variant, case and metric, in the order in which they first came. */

@@ -29,6 +29,7 @@ export function startRivals(world: World): readonly Variant[] {
 
   const recvsend = start(benchProgram('converter-relay'), 'recvsend', 9110, SERVER, PORT, THREADS);
   const splice = start(benchProgram('converter-relay'), 'splice', 9111, SERVER, PORT, THREADS);
+  const uring = start(benchProgram('converter-uring'), 9115, SERVER, PORT, THREADS);
   const haproxyFile = join(world.folder, 'haproxy.cfg');
   writeFileSync(haproxyFile, HAPROXY);
   const haproxy = listen(9112, 'haproxy', '-db', '-f', haproxyFile);
@@ -39,11 +40,12 @@ export function startRivals(world: World): readonly Variant[] {
   const node = listen(9113, process.execPath, '-e', pipe);
   const squidFile = join(world.folder, 'squid.conf');
   writeFileSync(squidFile, SQUID);
-  const squid = start('mptcpize', 'run', 'squid', '-N', '-f', squidFile);
+  const squid = start('mptcpize', 'run', 'squid', '--foreground', '-f', squidFile);
   return [
     { name: 'forward', to: `${SERVER}:${MPTCP_PORT}` },
     { name: 'recvsend', to: `${GATE}:9110`, pid: recvsend },
     { name: 'splice', to: `${GATE}:9111`, pid: splice },
+    { name: 'uring', to: `${GATE}:9115`, pid: uring },
     { name: 'haproxy', to: `${GATE}:9112`, pid: haproxy },
     { name: 'node-pipe', to: `${GATE}:9113`, pid: node },
     { name: 'squid', to: `${GATE}:9114`, http: true, pid: squid },
@@ -65,7 +67,8 @@ backend out
   server s ${SERVER}:${PORT}
 `;
 
-const SQUID = `http_port 9114
+const SQUID = `workers ${THREADS}
+http_port 9114
 http_access allow all
 cache deny all
 cache_mem 0 MB

@@ -106,6 +106,21 @@ describe('an explicit converter', () => {
     }
   });
 
+  test('without a free port toward the server, resources are exceeded', async () => {
+    const before = world.gate.readSysctl('net.ipv4.ip_local_port_range');
+    world.gate.sysctl({ 'net.ipv4.ip_local_port_range': '2000 2001' });
+    const idle = world.load(world.client, ['idle', '-v', DOOR, `${SERVER}:${PORT}`, 2]);
+    try {
+      assert.equal((await idle.line)['open'], 2);
+      const { done, refusal } = await world.run('get', '-v', DOOR, `${SERVER}:${PORT}`, 10, 1, 1);
+      assert.deepEqual({ done, refusal }, { done: 0, refusal: ERRORS.resourceExceeded });
+    } finally {
+      idle.child.stdin!.end();
+      await idle.result;
+      world.gate.sysctl({ 'net.ipv4.ip_local_port_range': before });
+    }
+  });
+
   test('messages: answered byte by byte', () => {
     for (const [what, message, answer] of [
       ['another version', '02072263', '0102 2263 1e01 00 01'],
