@@ -12,7 +12,14 @@ import { squid, squidConfiguration } from './http-proxy.ts';
 import { Keeper, type Program } from './keeper.ts';
 import { kernelDatapath, kernelListens, useKernel } from './kernel.ts';
 import type { Machine } from './machine.ts';
-import { nftClear, nftRules, routeClearCommands, routeCommands } from './rules.ts';
+import {
+  networkClearCommand,
+  networkCommands,
+  nftClear,
+  nftRules,
+  routeClearCommands,
+  routeCommands,
+} from './rules.ts';
 import { type ConverterPolicy, converterWanted } from './section.ts';
 
 export interface Log {
@@ -91,12 +98,14 @@ export class Converter {
     mkdirSync(folder, { recursive: true });
     await this.#applyProxy(policy);
     await this.#dataPath.start(this.#dataPathProgram(policy, kernel));
+    writeFileSync(this.#marker, '');
+    await this.#ip(networkClearCommand, NOTHING_THERE);
+    for (const command of networkCommands(policy)) await this.#ip(command);
     if (policy.transparent.ports.length > 0 || policy.synOpen === 'hold') {
-      writeFileSync(this.#marker, '');
       await this.#routes(routeCommands, /File exists/);
       await machine.run('nft', ['-f', '-'], nftRules(policy, kernel && kernelListens(policy)));
     } else {
-      await this.#clearHost();
+      await this.#clearRules();
     }
     this.#applied = signature(policy);
     this.#ports.log.info({ pid: this.pid, datapath: kernel ? 'kernel' : 'user' }, 'the converter runs');
@@ -130,11 +139,16 @@ export class Converter {
   }
 
   async #clearHost(): Promise<void> {
+    await this.#clearRules();
+    await this.#ip(networkClearCommand, NOTHING_THERE);
+    rmSync(this.#marker, { force: true });
+  }
+
+  async #clearRules(): Promise<void> {
     await this.#ports.machine.run('nft', ['-f', '-'], nftClear()).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error; // without nft we have left no table either
     });
-    await this.#routes(routeClearCommands, /No such file|FIB table does not exist/);
-    rmSync(this.#marker, { force: true });
+    await this.#routes(routeClearCommands, NOTHING_THERE);
   }
 
   /** There while rules or routes of ours may be on the host, also after a crash. */
@@ -142,17 +156,22 @@ export class Converter {
     return join(this.#ports.folder, 'converter-rules');
   }
 
-  /** Runs `ip` commands in both families; errors that match `expected` are none. */
   async #routes(commands: readonly string[], expected: RegExp): Promise<void> {
     for (const command of commands) {
-      for (const family of ['-4', '-6']) {
-        await this.#ports.machine.run('ip', [family, ...command.split(' ')]).catch((error: Error) => {
-          if (!expected.test(error.message)) throw error;
-        });
-      }
+      for (const family of ['-4', '-6']) await this.#ip(`${family} ${command}`, expected);
     }
   }
+
+  /** Errors that match `expected` are none. */
+  async #ip(command: string, expected?: RegExp): Promise<void> {
+    await this.#ports.machine.run('ip', command.split(' ')).catch((error: Error) => {
+      if (!expected?.test(error.message)) throw error;
+    });
+  }
 }
+
+/** How `ip` says that there was nothing of ours to take away. */
+const NOTHING_THERE = /No such file|FIB table does not exist/;
 
 /** What a reload compares: the kernel module may have come or gone meanwhile. */
 function signature(policy: ConverterPolicy): string {

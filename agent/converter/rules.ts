@@ -13,6 +13,8 @@ export const TABLE = 'smappd_converter';
 export const MARK = 0x53_4d;
 const ROUTES = 21_325;
 const PREFERENCE = 21_325;
+/** Of our routes in the table `local`, by which they are known. */
+const PROTOCOL = 213;
 
 /**
  * Input of `nft -f -` that replaces our table, in one transaction. `kernelHolds`: the kernel module listens at
@@ -78,3 +80,13 @@ export const routeClearCommands: readonly string[] = [
   `rule del fwmark ${MARK} lookup ${ROUTES} pref ${PREFERENCE}`,
   `route flush table ${ROUTES}`,
 ];
+
+/** Arguments of `ip` that make all addresses of these networks the host's own. */
+export function networkCommands({ explicit }: ConverterPolicy): readonly string[] {
+  return explicit.networks.map(
+    ([address, bits]) => `-6 route replace local ${address}/${bits} dev lo proto ${PROTOCOL}`,
+  );
+}
+
+/** And no longer, whichever they were. */
+export const networkClearCommand = `-6 route flush table local proto ${PROTOCOL}`;

@@ -20,6 +20,10 @@ const explicit = {
     'addresses and ports where clients ask for a server: RFC 8803, or DST_OPT',
   ),
   dstOpt: flag(true, "take the server's address from DST_OPT in the SYN"),
+  networks: list(
+    cidr,
+    'IPv6 networks routed to this host, of which it takes all addresses: a /64 lets DST_OPT lead to IPv6 servers',
+  ),
   cookies: flag(false, 'RFC 8803 clients must show a cookie, which proves that they hold their address'),
 };
 

@@ -1,10 +1,12 @@
 /**
- * `"via": "HOST:PORT"` in an app's rule: its connections to IPv4 servers go through that converter, which
- * learns the server from DST_OPT in the SYN (native/bpf/dst-opt.bpf.c). The application knows nothing of it.
+ * `"via": "HOST:PORT"` in an app's rule: its connections go through that converter, which learns the server from
+ * DST_OPT in the SYN (native/bpf/dst-opt.bpf.c). The application knows nothing of it. IPv6 servers need a converter
+ * that has a /64 to itself, since their addresses do not fit into the option: HOST's IPv6 address is that network's.
  * In the kernel only while an app asks for it. Names are looked up again every minute.
  */
 import { lookup } from 'node:dns/promises';
 import { join } from 'node:path';
+import ipaddr from 'ipaddr.js';
 import { type Bpf, type BpfObject, explainBpfError } from '../bpf/addon.ts';
 import { attachToCgroupRoot } from '../bpf/cgroup.ts';
 import { type SwitchedApp, undecidable } from '../bpf/mptcp-rules.ts';
@@ -92,26 +94,35 @@ export class Via {
   async #lookup(): Promise<void> {
     await Promise.all(
       this.#decided.map(async ({ name, via }, number) => {
-        const address = via === undefined ? undefined : await this.#addressOf(name, via);
+        const converter = via === undefined ? undefined : await this.#converterOf(name, via);
         const key = Buffer.alloc(8);
         key.writeBigUInt64LE(1n << BigInt(number));
-        if (address) this.#object?.update('converters', key, address);
+        if (converter) this.#object?.update('converters', key, converter);
         else this.#object?.remove('converters', key);
       }),
     );
   }
 
-  /** struct dst_opt_address. */
-  async #addressOf(app: string, via: string): Promise<Buffer | undefined> {
-    const [, host, port] = /^(.*):(\d+)$/.exec(via)!;
+  /** struct dst_opt_converter. */
+  async #converterOf(app: string, via: string): Promise<Buffer | undefined> {
+    const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(via)!;
     try {
-      const { address } = await lookup(host!, { family: 4 });
-      const bytes = Buffer.alloc(8);
-      for (const [i, part] of address.split('.').entries()) bytes[i] = Number(part);
-      bytes.writeUInt16BE(Number(port), 4);
-      return bytes;
+      const found = (await lookup(host!, { all: true })).map(({ address }) =>
+        ipaddr.parse(address).toByteArray(),
+      );
+      const ip4 = found.find((bytes) => bytes.length === 4);
+      const network = found.find(
+        (bytes) => bytes.length === 16 && bytes.slice(8).every((byte) => byte === 0),
+      );
+      if (!ip4 && !network)
+        throw new Error('it has no IPv4 address, and no IPv6 address that ends in 64 zero bits');
+      const packed = Buffer.alloc(16);
+      packed.set(ip4 ?? [], 0);
+      packed.set(network?.slice(0, 8) ?? [], 4);
+      packed.writeUInt16BE(Number(port), 12);
+      return packed;
     } catch (error) {
-      const text = `the converter ${via} of app "${app}" has no IPv4 address: ${(error as Error).message}`;
+      const text = `the converter ${via} of app "${app}" cannot be used: ${(error as Error).message}`;
       this.#ports.log.warn({}, `${text}; it connects directly`);
       return undefined;
     }

@@ -8,7 +8,7 @@
  * sockops              writes the option into the SYN, and copies the entry to the MPTCP connection, whose
  *                      cookie is another one than its first subflow's
  * sock_create          makes that cookie: nobody may ask for it later, and 0 is none
- * IPv4 only: the option for IPv6 does not fit beside MP_CAPABLE and timestamps.
+ * To IPv6 servers the option tells the upper half of the address, and the lower half goes into the destination.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -33,7 +33,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_RULES);
 	__type(key, __u64);
-	__type(value, struct dst_opt_address);
+	__type(value, struct dst_opt_converter);
 } converters SEC(".maps");
 
 /* Where a socket, by its cookie, was meant to go. The oldest may go. */
@@ -48,62 +48,87 @@ struct option {
 	__u8 kind, length;
 	__be16 id;
 	__be16 port;
-	__be32 ip;
+	__be32 ip[2]; /* one of them for IPv4 */
 } __attribute__((packed));
 
 /* The converter for this process's connections, or NULL. */
-static __always_inline struct dst_opt_address *converter_of(void)
+static __always_inline struct dst_opt_converter *converter_of(void)
 {
 	__u64 rule = first_rule(settings.netns) & marked_rules();
 
 	return rule ? bpf_map_lookup_elem(&converters, &rule) : NULL;
 }
 
-static __always_inline int redirect(struct bpf_sock_addr *ctx, __u32 *ip)
+/* The converter that takes a connection of this process to @meant, which is kept; or NULL. */
+static __always_inline struct dst_opt_converter *redirect(struct bpf_sock_addr *ctx, struct dst_opt_address *meant, int v4)
 {
-	struct dst_opt_address meant = { .ip = *ip, .port = ctx->user_port }, *converter;
+	struct dst_opt_converter *converter;
 	__u64 cookie;
 
-	if (ctx->type != SOCK_STREAM || (bpf_ntohl(meant.ip) >> 24) == 127)
-		return 1;
+	if (ctx->type != SOCK_STREAM)
+		return NULL;
+	meant->port = ctx->user_port;
 	converter = converter_of();
-	if (!converter || converter->ip == meant.ip)
-		return 1;
+	if (!converter || (v4 && (!converter->ip4 || converter->ip4 == meant->ip[3])))
+		return NULL;
+	if (!v4 && (!converter->net6[0] || (converter->net6[0] == meant->ip[0] && converter->net6[1] == meant->ip[1])))
+		return NULL;
 	cookie = bpf_get_socket_cookie(ctx);
-	if (bpf_map_update_elem(&destinations, &cookie, &meant, BPF_ANY))
-		return 1;
-	*ip = converter->ip;
-	ctx->user_port = converter->port;
-	return 1;
+	return bpf_map_update_elem(&destinations, &cookie, meant, BPF_ANY) ? NULL : converter;
+}
+
+static __always_inline int is_loopback4(__u32 ip)
+{
+	return bpf_ntohl(ip) >> 24 == 127;
 }
 
 SEC("cgroup/connect4")
 int dst_opt_connect4(struct bpf_sock_addr *ctx)
 {
-	__u32 ip = ctx->user_ip4;
-	int verdict = redirect(ctx, &ip);
+	struct dst_opt_address meant = { .ip = { 0, 0, bpf_htonl(0xffff), ctx->user_ip4 } };
+	struct dst_opt_converter *converter;
 
-	ctx->user_ip4 = ip;
-	return verdict;
+	if (is_loopback4(meant.ip[3]))
+		return 1;
+	converter = redirect(ctx, &meant, 1);
+	if (!converter)
+		return 1;
+	ctx->user_ip4 = converter->ip4;
+	ctx->user_port = converter->port;
+	return 1;
 }
 
 /* ::ffff:a.b.c.d: an IPv4 connection by an IPv6 socket. */
-static __always_inline int is_mapped(struct bpf_sock_addr *ctx)
+static __always_inline int is_mapped(const struct dst_opt_address *a)
 {
-	return !ctx->user_ip6[0] && !ctx->user_ip6[1] && ctx->user_ip6[2] == bpf_htonl(0xffff);
+	return !a->ip[0] && !a->ip[1] && a->ip[2] == bpf_htonl(0xffff);
+}
+
+/* Not of a server far away: unspecified, loopback, link-local. */
+static __always_inline int is_near6(const struct dst_opt_address *a)
+{
+	return !a->ip[0] || (bpf_ntohl(a->ip[0]) & 0xffc00000) == 0xfe800000;
 }
 
 SEC("cgroup/connect6")
 int dst_opt_connect6(struct bpf_sock_addr *ctx)
 {
-	__u32 ip = ctx->user_ip6[3];
-	int verdict;
+	struct dst_opt_address meant = { .ip = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] } };
+	int v4 = is_mapped(&meant);
+	struct dst_opt_converter *converter;
 
-	if (!is_mapped(ctx))
+	if (v4 ? is_loopback4(meant.ip[3]) : is_near6(&meant))
 		return 1;
-	verdict = redirect(ctx, &ip);
-	ctx->user_ip6[3] = ip;
-	return verdict;
+	converter = redirect(ctx, &meant, v4);
+	if (!converter)
+		return 1;
+	/* Every word, whether it changes or not: the verifier wants constant offsets, which branches make the compiler lose. */
+	ctx->user_ip6[0] = v4 ? 0 : converter->net6[0];
+	ctx->user_ip6[1] = v4 ? 0 : converter->net6[1];
+	ctx->user_ip6[2] = meant.ip[2];
+	ctx->user_ip6[3] = v4 ? converter->ip4 : meant.ip[3];
+	ctx->user_port = converter->port;
+	return 1;
 }
 
 SEC("cgroup/getpeername4")
@@ -113,7 +138,7 @@ int dst_opt_peer4(struct bpf_sock_addr *ctx)
 	struct dst_opt_address *meant = bpf_map_lookup_elem(&destinations, &cookie);
 
 	if (meant) {
-		ctx->user_ip4 = meant->ip;
+		ctx->user_ip4 = meant->ip[3];
 		ctx->user_port = meant->port;
 	}
 	return 1;
@@ -125,8 +150,11 @@ int dst_opt_peer6(struct bpf_sock_addr *ctx)
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct dst_opt_address *meant = bpf_map_lookup_elem(&destinations, &cookie);
 
-	if (meant && is_mapped(ctx)) {
-		ctx->user_ip6[3] = meant->ip;
+	if (meant) {
+		ctx->user_ip6[0] = meant->ip[0];
+		ctx->user_ip6[1] = meant->ip[1];
+		ctx->user_ip6[2] = meant->ip[2];
+		ctx->user_ip6[3] = meant->ip[3];
 		ctx->user_port = meant->port;
 	}
 	return 1;
@@ -163,17 +191,39 @@ static __always_inline int is_syn(struct bpf_sock_ops *ctx)
 	return (ctx->skb_tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-static __always_inline void write_option(struct bpf_sock_ops *ctx)
+static __always_inline struct dst_opt_address *meant_of(struct bpf_sock_ops *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct dst_opt_address *meant = bpf_map_lookup_elem(&destinations, &cookie);
-	struct option option = { .kind = DST_OPT_KIND, .length = DST_OPT_V4, .id = bpf_htons(DST_OPT_ID) };
+
+	return bpf_map_lookup_elem(&destinations, &cookie);
+}
+
+static __always_inline void reserve_option(struct bpf_sock_ops *ctx)
+{
+	struct dst_opt_address *meant = meant_of(ctx);
+
+	if (meant)
+		bpf_reserve_hdr_opt(ctx, is_mapped(meant) ? DST_OPT_V4 : DST_OPT_V6, 0);
+}
+
+static __always_inline void write_option(struct bpf_sock_ops *ctx)
+{
+	struct dst_opt_address *meant = meant_of(ctx);
+	struct option option = { .kind = DST_OPT_KIND, .id = bpf_htons(DST_OPT_ID) };
 
 	if (!meant)
 		return;
-	option.ip = meant->ip;
 	option.port = meant->port;
-	bpf_store_hdr_opt(ctx, &option, sizeof(option), 0);
+	if (is_mapped(meant)) {
+		option.length = DST_OPT_V4;
+		option.ip[0] = meant->ip[3];
+		bpf_store_hdr_opt(ctx, &option, DST_OPT_V4, 0);
+	} else {
+		option.length = DST_OPT_V6;
+		option.ip[0] = meant->ip[0];
+		option.ip[1] = meant->ip[1];
+		bpf_store_hdr_opt(ctx, &option, DST_OPT_V6, 0);
+	}
 }
 
 SEC("sockops")
@@ -185,7 +235,7 @@ int dst_opt_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 		if (is_syn(ctx))
-			bpf_reserve_hdr_opt(ctx, sizeof(struct option), 0);
+			reserve_option(ctx);
 		break;
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		if (is_syn(ctx))

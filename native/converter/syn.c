@@ -27,11 +27,12 @@ static void read_option(struct syn *syn, const uint8_t *option, size_t length)
 		if (length == DST_OPT_V4) {
 			memcpy(&v4, option + 6, 4);
 			address_from_v4(&syn->destination, v4, get16(option + 4));
-		} else if (length == DST_OPT_V6) {
-			memcpy(&syn->destination.ip, option + 6, 16);
+		} else if (length == DST_OPT_V6 && !address_is_v4(&syn->to)) {
+			memcpy(syn->destination.ip.s6_addr, option + 6, 8);
+			memcpy(syn->destination.ip.s6_addr + 8, syn->to.ip.s6_addr + 8, 8);
 			syn->destination.port = get16(option + 4);
 		}
-		syn->names_destination = (length == DST_OPT_V4 || length == DST_OPT_V6) && syn->destination.port;
+		syn->names_destination = syn->destination.port;
 	}
 }
 

@@ -1,17 +1,31 @@
 /** DST_OPT: an application that knows nothing of the converter goes through it because the policy says so. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { loadProgram, makeWorld, PORT, policy, ROOT, SERVER, until, type World } from './converter.ts';
 
 const AGENT = join(ROOT, 'dist/test/netns/converter-via-agent.js');
-const CONVERTER = '10.0.1.1:5124';
+/** The converter's name, by which it has an IPv4 address and a network of its own. */
+const NAME = 'converter.test';
+const HOSTS = `10.0.1.1 ${NAME}\n2001:db8:c:: ${NAME}\n`;
+const SERVER6 = '[2001:db8:1::2]';
 const REFUSED = 111;
 
 /** An app as the policy has it, known by its program. */
 function app(exe: string, via: string | undefined): object {
   return { name: 'some', match: { exe: [exe] }, ...(via === undefined ? {} : { via }) };
+}
+
+/** An agent that has the converter's name in an /etc/hosts of its own. */
+function startAgent(world: World, via: string): ReturnType<World['client']['start']> {
+  const hosts = join(world.folder, 'hosts');
+  writeFileSync(hosts, HOSTS);
+  const script = 'mount --bind "$1" /etc/hosts && exec "$2" "$3" "$4"';
+  const apps = JSON.stringify([app(loadProgram(), via)]);
+  const args = ['--mount', 'sh', '-c', script, 'sh', hosts, process.execPath, AGENT, apps];
+  return world.client.start('unshare', args, { stdio: ['pipe', 'pipe', 'inherit'] });
 }
 
 for (const synOpen of ['off', 'parallel', 'hold'] as const) {
@@ -23,10 +37,13 @@ for (const synOpen of ['off', 'parallel', 'hold'] as const) {
       world = makeWorld();
       await world.serve();
       await world.converter.start(
-        policy({ explicit: { listen: ['0.0.0.0:5124'] }, allow: [`${SERVER}/32`], synOpen }),
+        policy({
+          explicit: { listen: ['0.0.0.0:5124', '[::]:5124'], networks: ['2001:db8:c::/64'] },
+          allow: [`${SERVER}/32`, '2001:db8:1::2/128'],
+          synOpen,
+        }),
       );
-      const apps = JSON.stringify([app(loadProgram(), CONVERTER)]);
-      agent = world.client.start(process.execPath, [AGENT, apps], { stdio: ['pipe', 'pipe', 'inherit'] });
+      agent = startAgent(world, `${NAME}:5124`);
       assert.equal(String((await once(agent.stdout!, 'data'))[0]).trim(), 'ready');
     });
     after(async () => {
@@ -35,9 +52,9 @@ for (const synOpen of ['off', 'parallel', 'hold'] as const) {
     });
 
     test('every byte arrives, MPTCP and TCP, and the converter is told where to go by the SYN', async () => {
-      for (const protocol of [[], ['-t']]) {
+      for (const [server, ...protocol] of [[SERVER], [SERVER, '-t'], [SERVER6], [SERVER6, '-t']]) {
         const before = await world.stats();
-        const result = await world.run('both', ...protocol, `${SERVER}:${PORT}`, 3_000_000);
+        const result = await world.run('both', ...protocol, `${server}:${PORT}`, 3_000_000);
         const { down, down_bad, up, up_bad } = result;
         assert.deepEqual(
           { down, down_bad, up, up_bad },
@@ -51,10 +68,10 @@ for (const synOpen of ['off', 'parallel', 'hold'] as const) {
     });
 
     test('the application sees the peer that it asked for', async () => {
-      const { peer } = await world.run('peer', `${SERVER}:${PORT}`, 1);
-      assert.equal(peer, `${SERVER}:${PORT}`);
-      const { peer: plain } = await world.run('peer', '-t', `${SERVER}:${PORT}`, 1);
-      assert.equal(plain, `${SERVER}:${PORT}`);
+      for (const [server, ...protocol] of [[SERVER], [SERVER, '-t'], [SERVER6], [SERVER6, '-t']]) {
+        const { peer } = await world.run('peer', ...protocol, `${server}:${PORT}`, 1);
+        assert.equal(peer, `${server}:${PORT}`);
+      }
       await until(
         () => world.stats(),
         ({ active }) => active === 0,
@@ -62,16 +79,22 @@ for (const synOpen of ['off', 'parallel', 'hold'] as const) {
     });
 
     test('500 short connections', async () => {
-      const { done, bad } = await world.run('get', `${SERVER}:${PORT}`, 1024, 500, 20);
-      assert.deepEqual({ done, bad }, { done: 500, bad: 0 });
+      for (const server of [SERVER, SERVER6]) {
+        const { done, bad } = await world.run('get', `${server}:${PORT}`, 1024, 250, 20);
+        assert.deepEqual({ done, bad }, { done: 250, bad: 0 });
+      }
     });
 
     test('a server that refuses, and one that may not be reached', async () => {
-      const refused = await world.run('get', `${SERVER}:9`, 10, 1, 1);
-      assert.equal(refused['done'], 0);
-      if (synOpen === 'hold') assert.equal(refused['error'], REFUSED);
-      const forbidden = await world.run('get', `10.1.0.77:${PORT}`, 10, 1, 1);
-      assert.equal(forbidden['done'], 0);
+      for (const server of [SERVER, SERVER6]) {
+        const refused = await world.run('get', `${server}:9`, 10, 1, 1);
+        assert.equal(refused['done'], 0);
+        if (synOpen === 'hold') assert.equal(refused['error'], REFUSED);
+      }
+      for (const server of ['10.1.0.77', '[fd00::77]']) {
+        const forbidden = await world.run('get', `${server}:${PORT}`, 10, 1, 1);
+        assert.equal(forbidden['done'], 0);
+      }
       await until(
         () => world.stats(),
         ({ active }) => active === 0,

@@ -129,8 +129,13 @@ test('SYNs', () => {
     ],
     [
       'DST_OPT for IPv6',
-      hex(`${IPV4} ${TCP} b002 ffff 0000 0000 fd16 4d42 1f90 2001 0db8 0000 0000 0000 0000 0000 0001 0000`),
-      '10.0.1.2:50000 > 203.0.113.7:443 seq=16909060 destination=[2001:db8::1]:8080',
+      hex(`${IPV6} ${TCP} 9002 ffff 0000 0000 fd0e 4d42 1f90 2001 0db8 00cc 00dd 0000`),
+      '[2001:db8:0:1::2]:50000 > [2001:db8:1::2]:443 seq=16909060 destination=[2001:db8:cc:dd::2]:8080',
+    ],
+    [
+      'DST_OPT for IPv6 in IPv4, which has no lower half of an address',
+      hex(`${IPV4} ${TCP} 9002 ffff 0000 0000 fd0e 4d42 1f90 2001 0db8 00cc 00dd 0000`),
+      '10.0.1.2:50000 > 203.0.113.7:443 seq=16909060',
     ],
     [
       'DST_OPT of the wrong length',

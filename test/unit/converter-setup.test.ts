@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { dataPathArguments } from '../../agent/converter/arguments.ts';
 import { squidConfiguration } from '../../agent/converter/http-proxy.ts';
-import { nftClear, nftRules } from '../../agent/converter/rules.ts';
+import { networkCommands, nftClear, nftRules } from '../../agent/converter/rules.ts';
 import { converterSection, converterWanted } from '../../agent/converter/section.ts';
 
 const paths = { control: '/run/smappd/converter.sock', cookieKey: '/run/smappd/converter-cookie.key' };
@@ -100,6 +100,14 @@ test('nothing is dropped unless SYNs are held', () => {
     const rules = nftRules(policy({ transparent, explicit: { listen: ['0.0.0.0:5124'] }, synOpen }));
     assert.doesNotMatch(rules, /jump hold|5124/);
   }
+});
+
+test('networks become local', () => {
+  const networks = ['2001:db8:c::/64', '2001:db8:d:1::/64'];
+  assert.deepEqual(networkCommands(policy({ explicit: { listen: ['[::]:5124'], networks } })), [
+    '-6 route replace local 2001:db8:c::/64 dev lo proto 213',
+    '-6 route replace local 2001:db8:d:1::/64 dev lo proto 213',
+  ]);
 });
 
 test('Squid allows before it denies, and never listens but on the loopback address', () => {
