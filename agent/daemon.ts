@@ -64,6 +64,8 @@ export interface Outside {
   readonly kept: ReadonlyMap<string, readonly number[]>;
   /** Where native programs lie (native/build). */
   readonly programs: string;
+  /** Whether to leave routing and sysctls at the end as they are: putBack() is to follow, unless another start does. */
+  readonly leaveHost: boolean;
   /** The daemon cannot go on. */
   readonly failed: (error: NetlinkError) => void;
 }
@@ -71,7 +73,7 @@ export interface Outside {
 export interface RunningDaemon {
   readonly daemon: Daemon;
   reload(cause: string): Promise<PolicyError | undefined>;
-  /** Ends everything and puts the host back as it was. Connections live on. */
+  /** Ends everything, and puts the host back as it was unless it is to be left. Connections live on. */
   stop(): Promise<void>;
 }
 
@@ -189,8 +191,8 @@ export async function startDaemon(
       await control.close();
       await converter.stop().catch((err) => log.warn({ err }, 'the converter left something behind'));
       events.close();
-      host.stop();
-      journal.setSysctls({});
+      host.stop(outside.leaveHost);
+      if (!outside.leaveHost) journal.setSysctls({});
     },
   };
 }

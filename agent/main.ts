@@ -13,6 +13,7 @@ import { showLive } from './live.ts';
 import { loadAddon } from './netlink/addon.ts';
 import { HELP, type Options, parseOptions } from './options.ts';
 import { loadPolicy, PolicyError } from './policy.ts';
+import { putBack } from './put-back.ts';
 import { inheritedFds, serviceManager } from './systemd.ts';
 
 const USUAL_POLICY = '/etc/smappd/policy.json';
@@ -39,6 +40,8 @@ async function main(): Promise<void> {
       return console.log(version);
     case 'check':
       return check(file);
+    case 'put-back':
+      return putBack(options.control, { addon: loadAddon(), clock: machineClock, log: logger(options.log) });
     case 'run':
       return run(file, options);
   }
@@ -58,10 +61,7 @@ async function check(file: string): Promise<void> {
 
 async function run(file: string, options: Options): Promise<void> {
   const live = options.live ?? stdout.isTTY;
-  const log = pino(
-    { level: live ? 'fatal' : options.log, base: null },
-    pino.destination({ dest: 2, sync: true }),
-  );
+  const log = logger(live ? 'fatal' : options.log);
   try {
     setPriority(HIGHEST_PRIORITY); // reaction time on a busy host
   } catch {
@@ -83,6 +83,7 @@ async function run(file: string, options: Options): Promise<void> {
     manager,
     kept: inheritedFds(env, pid, addon),
     programs: here('../../native/build'),
+    leaveHost: options.leaveHost,
     failed: crash,
   });
   const endLive = live ? showLive(running.daemon, screen(), clock) : undefined;
@@ -97,6 +98,10 @@ async function run(file: string, options: Options): Promise<void> {
       process.exit(0);
     });
   }
+}
+
+function logger(level: string) {
+  return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
 }
 
 function screen() {

@@ -10,6 +10,8 @@ export const HELP = `smappd decides over which paths the Multipath TCP connectio
   --check [FILE]    check the policy, print what is wrong as FILE:LINE:COLUMN: POINTER: message, and end
   --control PATH    the control socket (default ${DEFAULT_PATH}); what must be put back on the host
                     is written down beside it, in host.json
+  --leave-host      leave routing and sysctls of the host as they are at the end, for the next start
+  --put-back        put the host back as it was before, and end: for after a crash, or --leave-host
   --log LEVEL       trace, debug, info (default), warn or error; JSON lines on standard error
   --live, --no-live show a view of connections and decisions (default on a terminal)
   --help, --version
@@ -25,7 +27,8 @@ export interface Options {
   readonly control: string;
   readonly log: string;
   readonly live: boolean | undefined;
-  readonly mode: 'run' | 'check' | 'help' | 'version';
+  readonly leaveHost: boolean;
+  readonly mode: 'run' | 'check' | 'put-back' | 'help' | 'version';
 }
 
 /** Throws an Error with a message for the user. */
@@ -40,6 +43,8 @@ export function parseOptions(args: readonly string[]): Options {
       log: { type: 'string' },
       live: { type: 'boolean' },
       check: { type: 'boolean' },
+      'leave-host': { type: 'boolean', default: false },
+      'put-back': { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
       version: { type: 'boolean' },
     },
@@ -50,7 +55,8 @@ export function parseOptions(args: readonly string[]): Options {
     throw new Error(`${positionals.at(-1)}: no such argument; a policy is named by --policy FILE`);
   }
   const policy = named ?? values.policy;
-  const { control = DEFAULT_PATH, log = 'info' } = values;
+  const { control = DEFAULT_PATH, log = 'info', 'leave-host': leaveHost, 'put-back': putBack } = values;
   if (!LEVELS.includes(log)) throw new Error(`--log ${log}: one of ${LEVELS.join(', ')} is wanted`);
-  return { policy, control, log, live, mode: help ? 'help' : version ? 'version' : check ? 'check' : 'run' };
+  const mode = help ? 'help' : version ? 'version' : check ? 'check' : putBack ? 'put-back' : 'run';
+  return { policy, control, log, live, leaveHost, mode };
 }

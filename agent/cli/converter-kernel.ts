@@ -1,10 +1,12 @@
 /** `smappctl converter kernel install|remove`: the converter's kernel module, kept for every kernel by DKMS. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandLine, Terminal } from './command.ts';
 
 const MODULE = 'smapp_convert';
+/** Has it loaded at boot, before smappd starts. */
+const AT_BOOT = `/etc/modules-load.d/${MODULE}.conf`;
 
 export const converterKernelInstall: CommandLine = {
   name: 'converter kernel install',
@@ -12,16 +14,18 @@ export const converterKernelInstall: CommandLine = {
   summary: "build, install and load the converter's kernel module (DKMS)",
   help: [
     "Needs Debian's dkms and the headers of the running kernel (linux-headers-amd64). DKMS builds it again for each",
-    'kernel that is installed later. With "datapath": "auto" in the policy the converter then uses it.',
+    'kernel that is installed later, and systemd loads it at boot. With "datapath": "auto" in the policy the converter',
+    'then uses it.',
   ].join('\n'),
   options: {},
   async run({ terminal, json }) {
     const module = packageOf(terminal);
-    rmSync(module.place, { recursive: true, force: true });
-    cpSync(module.source, module.place, { recursive: true });
+    takeAway(module); // of any version: what is built and loaded must be what comes now
     try {
+      cpSync(module.source, sources(module.name, module.version), { recursive: true });
       run('dkms', 'install', '--force', `${module.name}/${module.version}`);
       run('modprobe', MODULE);
+      writeFileSync(AT_BOOT, `${MODULE}\n`);
     } catch (error) {
       takeAway(module);
       throw new Error(
@@ -59,14 +63,27 @@ interface Package {
   readonly name: string;
   readonly version: string;
   readonly source: string;
-  /** Where DKMS looks for it. */
-  readonly place: string;
 }
 
-function takeAway({ name, version, place }: Package): void {
+/** Where DKMS looks for them. */
+const sources = (name: string, version: string): string => `/usr/src/${name}-${version}`;
+
+function takeAway({ name, version: ours }: Package): void {
   if (existsSync(`/sys/module/${MODULE}`)) unload();
-  if (existsSync(`/var/lib/dkms/${name}/${version}`)) run('dkms', 'remove', `${name}/${version}`, '--all');
-  rmSync(place, { recursive: true, force: true });
+  rmSync(AT_BOOT, { force: true });
+  const known = knownVersions(name);
+  for (const version of new Set([ours, ...known])) {
+    if (known.includes(version)) run('dkms', 'remove', `${name}/${version}`, '--all');
+    rmSync(sources(name, version), { recursive: true, force: true });
+  }
+}
+
+/** To DKMS. */
+function knownVersions(name: string): string[] {
+  const folder = `/var/lib/dkms/${name}`;
+  if (!existsSync(folder)) return [];
+  const entries = readdirSync(folder, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
 
 function unload(): void {
@@ -93,5 +110,5 @@ function packageOf({ home, uid }: Terminal): Package {
   const text = readFileSync(join(source, 'dkms.conf'), 'utf8');
   const field = (key: string): string => new RegExp(`^${key}="(.*)"$`, 'm').exec(text)?.[1] ?? '';
   const [name, version] = [field('PACKAGE_NAME'), field('PACKAGE_VERSION')];
-  return { name, version, source, place: `/usr/src/${name}-${version}` };
+  return { name, version, source };
 }

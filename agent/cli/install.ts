@@ -74,6 +74,8 @@ export const uninstall: CommandLine = {
     const running = to.root === '' && systemdRuns();
     if (running && existsSync(unitPath(to.prefix))) {
       execFileSync('systemctl', ['disable', '--now', 'smappd'], { stdio: 'inherit' });
+      // Would end by itself, but its program goes now.
+      execFileSync('systemctl', ['stop', 'smappd-host'], { stdio: 'inherit' });
     }
     const { removed, kept, madeUser } = takeAway(to, options['purge'] === true);
     if (running) execFileSync('systemctl', ['daemon-reload'], { stdio: 'inherit' });

@@ -52,7 +52,8 @@ export interface Removal {
   readonly madeUser: boolean;
 }
 
-export const unitPath = (prefix: string): string => join(prefix, 'lib/systemd/system/smappd.service');
+export const unitPath = (prefix: string, name = 'smappd.service'): string =>
+  join(prefix, 'lib/systemd/system', name);
 export const sysusersPath = (prefix: string): string => join(prefix, 'lib/sysusers.d/smappd.conf');
 const manifestPath = ({ root, prefix }: Pick<Target, 'root' | 'prefix'>): string =>
   join(root, prefix, 'lib/smappd/installed.json');
@@ -150,7 +151,11 @@ function plan({ source, prefix, node }: Target): Item[] {
   if (!existsSync(join(source, 'dist/agent/main.js')) || !existsSync(join(source, 'native/build'))) {
     throw new Error(`${source} is not built: run npm ci in it first`);
   }
-  const unit = readFileSync(join(source, 'systemd/smappd.service'), 'utf8');
+  const unit = (name: string): Item => ({
+    path: unitPath(prefix, name),
+    content: { text: readFileSync(join(source, 'systemd', name), 'utf8').replaceAll('@PREFIX@', prefix) },
+    mode: 0o644,
+  });
   const config = { mode: 0o644, config: true } as const;
   return [
     ...['dist/agent', 'dist/controllers', 'native/build', 'systemd'].flatMap(tree),
@@ -161,7 +166,8 @@ function plan({ source, prefix, node }: Target): Item[] {
     ...['package.json', 'package-lock.json', 'LICENSE'].map(one),
     wrapper('smappd', 'dist/agent/main.js'),
     wrapper('smappctl', 'dist/agent/cli.js'),
-    { path: unitPath(prefix), content: { text: unit.replaceAll('@PREFIX@', prefix) }, mode: 0o644 },
+    unit('smappd.service'),
+    unit('smappd-host.service'),
     { path: sysusersPath(prefix), content: { file: join(source, 'systemd/smappd.sysusers') }, mode: 0o644 },
     { path: '/etc/smappd/policy.json', content: { file: join(source, 'policies/default.json') }, ...config },
     {

@@ -64,7 +64,8 @@ export function squidConfiguration({ http, allow, deny }: ConverterPolicy): stri
 export function squid(machine: Machine, file: string): Program {
   return {
     name: 'squid',
-    start: () => machine.start('squid', ['-N', '-f', file]),
+    // A name of its own: Squid's shared memory goes by it, and the host may run a Squid of another user.
+    start: () => machine.start('squid', ['-N', '-n', 'smappd', '-f', file]),
     ready: async (_child, lines) => {
       await lines.next(/Accepting HTTP Socket connections/);
     },

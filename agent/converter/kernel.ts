@@ -18,8 +18,8 @@ export function kernelDatapath(device = DEVICE): boolean {
 export function useKernel({ datapath }: ConverterPolicy, there = kernelDatapath()): boolean {
   if (datapath === 'kernel' && !there) {
     throw new Error(
-      `converter.datapath is "kernel", but ${DEVICE} cannot be opened: run smappctl converter kernel install ` +
-        '(and modprobe smapp_convert after a restart), or set it to "auto"',
+      `converter.datapath is "kernel", but ${DEVICE} cannot be opened: run smappctl converter kernel install, ` +
+        'or set it to "auto"',
     );
   }
   return datapath !== 'user' && there;

@@ -75,10 +75,10 @@ export class HostPaths {
     this.#update();
   }
 
-  /** Ends watching and puts the host's routing back. */
-  stop(): void {
+  /** Ends watching, and puts the host's routing back unless it is to be left. */
+  stop(leave = false): void {
     this.#cancelPending?.();
-    this.#run(steps(ourRouting(this.#ports.kernel.read()), NO_ROUTING));
+    if (!leave) this.#run(steps(ourRouting(this.#ports.kernel.read()), NO_ROUTING));
     this.#ports.kernel.close();
   }
 

@@ -118,7 +118,7 @@ static const struct file_operations operations = {
 };
 
 static struct miscdevice device = {
-	.minor = MISC_DYNAMIC_MINOR,
+	.minor = SMAPP_CONVERT_MINOR,
 	.name = "smapp_convert",
 	.fops = &operations,
 	.mode = 0666,		/* control_open() asks for the capability */

@@ -9,6 +9,9 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+/* Of the misc device. 243 to 254 are for local use; a fixed one lets systemd's DeviceAllow= name it before it is there. */
+#define SMAPP_CONVERT_MINOR	250
+
 struct smapp_address {
 	__u8 ip[16];	/* IPv4 as ::ffff:a.b.c.d */
 	__be16 port;	/* 0: no address */

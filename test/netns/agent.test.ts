@@ -1,7 +1,8 @@
 /** The daemon on the real kernel: each event and command, over IPv4, IPv6 and both mixed; flaps; deadlines. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { eventually, TestDaemon } from './daemon.ts';
+import { eventually, MAIN, TestDaemon } from './daemon.ts';
 import { makeNetwork, type Network, type NetworkOptions } from './namespaces.ts';
 import { PORT, serve, takeDown, transfer } from './scene.ts';
 
@@ -167,6 +168,32 @@ test('connections of the in-kernel manager are shown and never commanded', async
   await eventually('the sysctl is put back', async () =>
     network.client.run('sysctl', '-n', 'net.mptcp.pm_type').trim() === '0' ? true : undefined,
   );
+  network.remove();
+});
+
+test('what a killed daemon has set on the host is put back on demand, and not under a running one', async () => {
+  const network = makeNetwork({ userspace: false, sourceRouting: false });
+  cleanups.push(() => network.remove());
+  const client = await TestDaemon.start(network.client, { default: { controller: 'single' } });
+  cleanups.push(() => client.stop());
+  const found = () => [
+    network.client.run('sysctl', '-n', 'net.mptcp.pm_type').trim(),
+    network.client.run('ip', 'rule').includes('proto 77'),
+  ];
+  const putBack = () =>
+    network.client.run(
+      process.execPath,
+      MAIN,
+      '--put-back',
+      '--control',
+      join(client.folder, 'control.sock'),
+    );
+  assert.deepEqual(found(), ['1', true]);
+  assert.throws(putBack, /another smappd/);
+  assert.deepEqual(found(), ['1', true]);
+  await client.crash();
+  putBack();
+  assert.deepEqual(found(), ['0', false]);
   network.remove();
 });
 

@@ -11,7 +11,7 @@ import type { Event } from '../../agent/model.ts';
 import type { Namespace } from './namespaces.ts';
 import { type Supervised, supervise } from './supervisor.ts';
 
-const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
 const PATIENCE = 10_000;
 
 export class TestDaemon {
@@ -118,6 +118,12 @@ export class TestDaemon {
 
   signal(signal: NodeJS.Signals): void {
     this.#kill(signal);
+  }
+
+  /** Not of a supervised one: that is started again. */
+  async crash(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.#ended;
   }
 
   async stop(): Promise<void> {

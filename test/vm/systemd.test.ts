@@ -1,4 +1,4 @@
-/** The unit under a real systemd: no root, all the hardening, the store, the restart; then no trace of it. */
+/** The units under a real systemd: no root, all the hardening, the store, restarts, Squid; then no trace of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runInVm } from './run.ts';
@@ -24,10 +24,18 @@ test('smappd as a service of systemd, from smappctl install to smappctl uninstal
     socket: '660 smappd smappd',
     path_manager: '1',
     reloaded: 'active',
+    new_process: 'yes',
+    // A restart does not take away what new connections, and old ones' packets, depend on.
+    meanwhile: '1 2,',
+    proxied: '200 hello',
+    tunnel: '200',
+    squid_user: 'smappd',
     restarts: '1',
     kept_after: '1',
     stopped: 'success',
     path_manager_after: '0',
+    rules_after: '0',
+    run_after: '',
     left: '',
     user_left: '0',
   });
