@@ -226,40 +226,54 @@ static bool is_ours(const struct syn *syn, const struct sockaddr_ll *from)
 	return door->mode != MODE_TRANSPARENT || (is_client_side(from->sll_ifindex) && !server_is_ours(&s.probe, &syn->to));
 }
 
-/*
- * SYNs that have come, at most so many of each family. Runs in the thread, and in a loop that accepted a client
- * whose SYN still waits here.
- */
-static void read_syns(unsigned int most)
+static void take_packet(uint8_t *packet, size_t length, const struct sockaddr_ll *from)
 {
-	static uint8_t packet[SYN_MAX];
 	struct syn syn;
 
-	for (int i = 0; i < 2; i++) {
-		struct sockaddr_ll from;
-		socklen_t size = sizeof(from);
-		ssize_t n;
+	if (length > SYN_MAX || !syn_parse(packet, length, &syn) || !is_ours(&syn, from))
+		return;
+	stats_add(&s.stats, syn_seen, 1);
+	if (!take(&syn, packet, length) && s.options->syn_open == SYN_OPEN_HOLD && !syn.join)
+		give_back(&syn.to, packet, length);
+}
 
-		for (unsigned int left = most; left && s.sockets[i] >= 0; left--) {
-			n = recvfrom(s.sockets[i], packet, sizeof(packet), MSG_TRUNC, (struct sockaddr *)&from, &size);
-			if (n <= 0)
-				break;
-			if (n > SYN_MAX || !syn_parse(packet, n, &syn) || !is_ours(&syn, &from))
-				continue;
-			stats_add(&s.stats, syn_seen, 1);
-			if (!take(&syn, packet, n) && s.options->syn_open == SYN_OPEN_HOLD && !syn.join)
-				give_back(&syn.to, packet, n);
+/*
+ * SYNs that have come, at most so many. Runs in the thread, and in a loop that accepted a client whose SYN still
+ * waits here.
+ */
+static void read_syns(int fd, unsigned int most)
+{
+	static uint8_t packets[AT_ONCE][SYN_MAX];
+	static struct sockaddr_ll from[AT_ONCE];
+	static struct iovec parts[AT_ONCE];
+	static struct mmsghdr messages[AT_ONCE];
+	int n;
+
+	do {
+		for (int i = 0; i < AT_ONCE; i++) {
+			parts[i] = (struct iovec){ packets[i], SYN_MAX };
+			messages[i].msg_hdr = (struct msghdr){
+				.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &parts[i], .msg_iovlen = 1,
+			};
 		}
-	}
+		n = recvmmsg(fd, messages, AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, NULL);
+		for (int i = 0; i < n; i++)
+			take_packet(packets[i], messages[i].msg_len, &from[i]);
+		most -= AT_ONCE;
+	} while (n == AT_ONCE && most);
 }
 
 static void expire(void)
 {
+	static uint64_t counted;
 	uint64_t now = now_us();
 
-	for (int i = 0; i < 2; i++)
-		if (s.sockets[i] >= 0)
-			stats_add(&s.stats, syn_lost, syn_socket_lost(s.sockets[i]));
+	if (now - counted > 1000000) {
+		counted = now;
+		for (int i = 0; i < 2; i++)
+			if (s.sockets[i] >= 0)
+				stats_add(&s.stats, syn_lost, syn_socket_lost(s.sockets[i]));
+	}
 	while (s.table.oldest && now - s.table.oldest->begun > EXPIRY_MS * 1000) {
 		stats_add(&s.stats, syn_expired, 1);
 		forget(s.table.oldest);
@@ -281,6 +295,21 @@ static void answer(struct syn_entry *entry)
 		settle(entry, error);
 }
 
+/* What epoll gives back is one of our sockets, or else an entry of the table. */
+static void handle(const struct epoll_event *events, int count)
+{
+	for (int i = 0; i < count; i++) {
+		void *watched = events[i].data.ptr;
+
+		if (watched != &s.wake && watched != &s.sockets[0] && watched != &s.sockets[1])
+			answer(watched);
+	}
+	/* After the answers: a SYN may put its entry where another's was. */
+	for (int i = 0; i < count; i++)
+		if (events[i].data.ptr == &s.sockets[0] || events[i].data.ptr == &s.sockets[1])
+			read_syns(*(int *)events[i].data.ptr, AT_ONCE);
+}
+
 static void *run(void *unused)
 {
 	struct epoll_event events[AT_ONCE];
@@ -290,16 +319,13 @@ static void *run(void *unused)
 		int n = epoll_wait(s.epoll, events, AT_ONCE, s.table.count ? 1000 : -1);
 
 		pthread_mutex_lock(&s.lock);
-		for (int i = 0; i < n; i++)
-			if (events[i].data.ptr)
-				answer(events[i].data.ptr);
+		handle(events, n);
 		if (s.stop && read(s.wake, &count, sizeof(count)) > 0) {
 			for (int i = 0; i < 2; i++) {
 				close(s.sockets[i]);
 				s.sockets[i] = -1;
 			}
 		}
-		read_syns(AT_ONCE);
 		expire();
 		if (s.stop && !s.table.count) {
 			pthread_mutex_unlock(&s.lock);
@@ -315,11 +341,11 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void watch(int fd)
+static void watch(int *fd)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = fd };
 
-	if (epoll_ctl(s.epoll, EPOLL_CTL_ADD, fd, &event))
+	if (epoll_ctl(s.epoll, EPOLL_CTL_ADD, *fd, &event))
 		die("epoll_ctl");
 }
 
@@ -342,7 +368,7 @@ void syn_open_start(const struct options *options)
 		s.give_back[i] = raw_socket(families[i], options->syn_mark);
 		s.reset[i] = raw_socket(families[i], 0);
 		if (s.sockets[i] >= 0 && s.give_back[i] >= 0 && s.reset[i] >= 0) {
-			watch(s.sockets[i]);
+			watch(&s.sockets[i]);
 			continue;
 		}
 		if (families[i] == AF_INET6 && errno == EAFNOSUPPORT)
@@ -354,7 +380,7 @@ void syn_open_start(const struct options *options)
 		s.options = NULL;
 		return;
 	}
-	watch(s.wake);
+	watch(&s.wake);
 	if ((errno = pthread_create(&thread, NULL, run, NULL)))
 		die("starting the thread for SYNs");
 	pthread_detach(thread);
@@ -382,7 +408,7 @@ bool syn_open_claim(const struct address *peer, const struct address *local, str
 	pthread_mutex_lock(&s.lock);
 	entry = syn_table_find(&s.table, peer, local);
 	if (!entry) {
-		read_syns(CATCH_UP);
+		read_syns(s.sockets[!address_is_v4(peer)], CATCH_UP);
 		entry = syn_table_find(&s.table, peer, local);
 	}
 	if (entry) {

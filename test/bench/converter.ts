@@ -9,7 +9,7 @@ import { ask, type Progress, populated, RATE, ROUNDS, Samples } from './converte
 import { delays } from './converter-delays.ts';
 import { buffers, idle } from './converter-memory.ts';
 import type { Variant } from './converter-rivals.ts';
-import { type Result, type Row, result } from './results.ts';
+import { kept, type Result, type Row, result } from './results.ts';
 
 const CLIENTS = 40;
 
@@ -17,9 +17,14 @@ export async function run(progress: Progress): Promise<Result> {
   const rows: Row[] = [];
   const detail: Record<string, unknown> = { rounds: ROUNDS, rate: RATE };
   const parts = { throughput, segments, delays, buffers, idle };
-  // PARTS of it, by name, for a quick look.
-  for (const part of (process.env['PARTS']?.split(',') ?? Object.keys(parts)) as (keyof typeof parts)[]) {
+  // PARTS of it, by name: their rows take the place of those of before, the others' stay.
+  const wanted = process.env['PARTS']?.split(',') as (keyof typeof parts)[] | undefined;
+  for (const part of wanted ?? (Object.keys(parts) as (keyof typeof parts)[])) {
     rows.push(...(await parts[part](progress, detail)));
+  }
+  if (wanted) {
+    const made = new Set(rows.map((row) => `${row.metric} ${row.case}`));
+    rows.unshift(...keptRows().filter((row) => !made.has(`${row.metric} ${row.case}`)));
   }
   return result(
     'converter',
@@ -28,6 +33,14 @@ export async function run(progress: Progress): Promise<Result> {
     rows,
     detail,
   );
+}
+
+function keptRows(): readonly Row[] {
+  try {
+    return kept('converter', '').rows;
+  } catch {
+    return [];
+  }
 }
 
 /** Ticks (10 ms) that all processors have worked. */

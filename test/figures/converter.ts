@@ -3,7 +3,7 @@ import type { Result, Row } from '../bench/results.ts';
 import type { Figure, Series } from './plot.ts';
 
 /** Ours and the baseline first, so that they have the same colours everywhere. */
-const ORDER = ['converter', 'forward', 'haproxy', 'recvsend', 'splice', 'squid', 'node-pipe'];
+const ORDER = ['converter', 'forward', 'haproxy', 'recvsend', 'splice', 'uring', 'squid', 'node-pipe'];
 /** Ways of the converter that differ only while a connection is opened. */
 const HERE = new Set(ORDER);
 
