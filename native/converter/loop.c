@@ -15,7 +15,6 @@
 
 #define EVENTS_AT_ONCE 256
 #define ACCEPTS_AT_ONCE 64
-#define LEAST_SHARE 16384
 
 uint64_t now_us(void)
 {
@@ -156,20 +155,6 @@ static void stop_accepting(struct loop *loop)
 	}
 }
 
-/* The more connections have had something to do lately, the less each may do at once. */
-static void set_share(struct loop *loop, unsigned int events)
-{
-	unsigned int batch = loop->options->batch, share;
-
-	loop->busy -= (loop->busy + 15) / 16;
-	if (loop->busy < events)
-		loop->busy = events;
-	share = batch / (loop->busy ? loop->busy : 1);
-	if (share < LEAST_SHARE)
-		share = batch < LEAST_SHARE ? batch : LEAST_SHARE;
-	loop->share = share;
-}
-
 static int sleep_ms(const struct loop *loop, bool more)
 {
 	if (more || loop->ready)
@@ -189,7 +174,6 @@ static void *loop_run(void *context)
 		int n = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, sleep_ms(loop, more));
 
 		loop->now = now_ms();
-		set_share(loop, n > 0 ? n : 0);
 		if (__atomic_load_n(&loop->drain, __ATOMIC_ACQUIRE))
 			stop_accepting(loop);
 		for (int i = 0; i < n; i++)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Moves bytes. recv() and send() of large batches through one buffer a thread: on MPTCP sockets this
+ * Moves bytes. recv() and send() of batches through one buffer a thread: on MPTCP sockets this
  * costs less than splice(2), whose pages the kernel allocates for every call (docs: converter.md).
  * Only what a destination has no room for is kept, and its source is not read until it is gone.
  */
@@ -73,7 +73,8 @@ static bool push_held(struct flow *flow, struct end *to)
 /* One direction. Returns the end that failed, or NULL. Sets @more when the turn is over before the work. */
 static struct end *move(struct pair *pair, struct flow *flow, struct end *from, struct end *to, bool *more)
 {
-	const struct loop *loop = pair->loop;
+	char *batch = pair->loop->batch;
+	size_t size = pair->loop->options->batch;
 	size_t sent;
 
 	if (flow->held && to->writable && !push_held(flow, to))
@@ -83,22 +84,22 @@ static struct end *move(struct pair *pair, struct flow *flow, struct end *from, 
 			*more = true;
 			return NULL;
 		}
-		ssize_t n = recv(from->source.fd, loop->batch, loop->share, MSG_DONTWAIT);
+		ssize_t n = recv(from->source.fd, batch, size, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN)
 			return from;
 		/* A short read has emptied the socket: more, or the end, raises another event. */
-		if (n < (ssize_t)loop->share) {
+		if (n < (ssize_t)size) {
 			from->readable = false;
 			flow->ended = n == 0 || (n > 0 && from->ending);
 		}
 		if (n <= 0)
 			break;
-		if (!push(flow, to, loop->batch, n, &sent))
+		if (!push(flow, to, batch, n, &sent))
 			return to;
-		if (sent < (size_t)n && !hold(flow, loop->batch + sent, n - sent))
+		if (sent < (size_t)n && !hold(flow, batch + sent, n - sent))
 			return to;
 	}
 	if (flow->ended && !flow->held && !flow->closed) {

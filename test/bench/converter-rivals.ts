@@ -40,7 +40,7 @@ export function startRivals(world: World): readonly Variant[] {
   const node = listen(9113, process.execPath, '-e', pipe);
   const squidFile = join(world.folder, 'squid.conf');
   writeFileSync(squidFile, SQUID);
-  const squid = start('mptcpize', 'run', 'squid', '--foreground', '-f', squidFile);
+  const squid = start('mptcpize', 'run', 'squid', '-N', '-f', squidFile);
   return [
     { name: 'forward', to: `${SERVER}:${MPTCP_PORT}` },
     { name: 'recvsend', to: `${GATE}:9110`, pid: recvsend },
@@ -67,8 +67,8 @@ backend out
   server s ${SERVER}:${PORT}
 `;
 
-const SQUID = `workers ${THREADS}
-http_port 9114
+/** One process: its workers share a listener that mptcpize does not turn into MPTCP. */
+const SQUID = `http_port 9114
 http_access allow all
 cache deny all
 cache_mem 0 MB

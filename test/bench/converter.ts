@@ -52,22 +52,14 @@ function busyTicks(): number {
   return user! + nice! + system! + irq! + softirq!;
 }
 
-/** Seconds of processor time that the relaying processes have used, to the nanosecond: what contention changes least. */
+/** Seconds of processor time that the relaying process has used, to the nanosecond: what contention changes least. */
 function ownTime({ pid }: Variant): number {
-  return pid === undefined ? 0 : family(pid).reduce((sum, one) => sum + timeOf(one), 0) / 1e9;
-}
-
-function timeOf(pid: number): number {
-  const spent = readdirSync(`/proc/${pid}/task`).map((thread) =>
+  if (!pid) return 0;
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const spent = threads.map((thread) =>
     Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
   );
-  return spent.reduce((sum, ns) => sum + ns, 0);
-}
-
-/** A process and its children, down to the last. */
-function family(pid: number): readonly number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-  return [pid, ...children.flatMap((child) => family(Number(child)))];
+  return spent.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }
 
 /** Goodput, processor time a gigabyte, and requests a second: figures 4 and 5. */
