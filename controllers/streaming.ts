@@ -46,6 +46,7 @@ export default defineController({
     const blocks: Block[] = [];
     let needed = probes;
     let away = false; // the first path was left because it loses
+    let resting = false; // everything was acknowledged at the last check
     let acknowledged = { upTo: 0, at: 0 };
     let troubled = Number.NEGATIVE_INFINITY;
     let refusedUntil = Number.NEGATIVE_INFINITY;
@@ -77,6 +78,7 @@ export default defineController({
       while (blocks[0] && blocks[0].end <= sndUna) blocks.shift();
       const [oldest] = blocks;
       if (!oldest) return rest();
+      resting = false;
       const taken = at - oldest.at;
       const size = oldest.end - oldest.from;
       const foreseen = (taken * size) / Math.max(1, sndUna - oldest.from);
@@ -88,7 +90,8 @@ export default defineController({
 
     /** Everything is acknowledged. */
     function rest(): void {
-      for (const subflow of active()) clean.set(subflow, retransmits(subflow));
+      if (!resting) for (const subflow of active()) clean.set(subflow, retransmits(subflow));
+      resting = true;
       if (active().length < 2 || !on(home) || conn.now() - troubled < settle) return;
       for (const subflow of active())
         if (subflow.ifname !== home) conn.do({ kind: 'close', subflow }, `no late block for ${settle} ms`);
