@@ -11,7 +11,7 @@ import { openMptcpSwitch } from './bpf/mptcp-switch.ts';
 import { openRtoEvents } from './bpf/rto-events.ts';
 import type { Clock } from './clock.ts';
 import { NetlinkKernel } from './commands.ts';
-import { agentDaemon } from './control/agent-daemon.ts';
+import { agentDaemon, type Host } from './control/agent-daemon.ts';
 import type { Daemon } from './control/daemon.ts';
 import { refuseIfServed, serveControl } from './control/server.ts';
 import { Converter } from './converter/converter.ts';
@@ -32,6 +32,7 @@ import { chooser } from './policy/choose.ts';
 import { hostSettings } from './policy/host.ts';
 import { PolicyFile } from './policy/reload.ts';
 import type { Policy, PolicyError } from './policy.ts';
+import { rehearse } from './rehearsal.ts';
 import { Agent, type Settings } from './runtime.ts';
 import { Sampler } from './sampler.ts';
 import { gatherSnapshot } from './snapshot.ts';
@@ -39,6 +40,8 @@ import type { ServiceManager } from './systemd.ts';
 
 /** Name in systemd's file descriptor store. */
 const KEPT_EVENTS = 'mptcp-events';
+/** How long the rehearsal may hold up events at a time, in ms. */
+const REHEARSAL_SLICE = 2;
 /** Of policy and version, for people. */
 export interface About {
   readonly version: string;
@@ -111,7 +114,7 @@ export async function startDaemon(
   const program = join(outside.programs, 'smapp-convert');
   const converter = new Converter({ machine: machine(), clock, log, program, folder });
   const via = new Via({ bpf: outside.bpf, clock, log });
-  const daemon = agentDaemon(agent, {
+  const facade: Host = {
     ...about,
     timeouts: () => `${rtos.mode}: ${rtos.reason}`,
     policy: () => ({ file, loaded, ...(policyFile.error && { error: policyFile.error.message }) }),
@@ -121,7 +124,8 @@ export async function startDaemon(
       return { file, ok: !error, errors: error?.message.split('\n') ?? [] };
     },
     converter: () => (converter.pid === undefined ? undefined : converter.control),
-  });
+  };
+  const daemon = agentDaemon(agent, facade);
 
   host.start();
   journal.setSysctls({ 'net.mptcp.pm_type': 1 });
@@ -135,6 +139,8 @@ export async function startDaemon(
   manager?.keep(KEPT_EVENTS, events.fd);
   await events.resync();
   rtos.watch((event) => agent.handle(event));
+  for (const _ of rehearse({ ...outside, sockets, host: facade, policy }, REHEARSAL_SLICE))
+    await new Promise(setImmediate);
   const sampler = new Sampler(agent, clock, policy.sampleEvery, rtos.mode === 'sampling');
   const control = await serveControl(daemon, {
     path: controlPath,
