@@ -21,7 +21,7 @@ import { distribution, type Result, result } from './results.ts';
 
 const SELF = fileURLToPath(import.meta.url);
 const SIZES = [1000, 10_000, 50_000];
-const ROUNDS = 10;
+const ROUNDS = 5;
 /** A process has only so many file descriptors, and an address only so many ports. */
 const PER_PROCESS = 8000;
 
