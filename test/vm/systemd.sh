@@ -47,7 +47,7 @@ ip addr add 203.0.113.2/24 dev wwan0
 ip route add default via 198.51.100.1 dev wlan0 metric 100
 ip route add default via 203.0.113.1 dev wwan0 metric 200
 rules() { ip rule show | grep -c '^32000:' || true; }
-until [ "$(rules)" -gt 0 ]; do sleep 0.2; done
+until [ "$(rules)" = 2 ]; do sleep 0.2; done
 before=$(show MainPID)
 while [ ! -e /run/restarted ]; do echo "$(cat /proc/sys/net/mptcp/pm_type) $(rules)"; done >/run/meanwhile &
 watcher=$!
