@@ -208,7 +208,8 @@ def bring_into_ram(paths):
     files = {os.path.realpath(path) for path in paths if os.path.isfile(path)}
     for path in paths:
         for directory, _, names in os.walk(path):
-            files |= {os.path.realpath(os.path.join(directory, name)) for name in names}
+            read = (name for name in names if not name.endswith(('.map', '.ts', '.md')))
+            files |= {os.path.realpath(os.path.join(directory, name)) for name in read}
     for tool in filter(None, map(shutil.which, TOOLS)):
         libraries = subprocess.run(['ldd', tool], capture_output=True, text=True).stdout
         files |= {os.path.realpath(path) for path in [tool, *re.findall(r'(/\S+) \(0x', libraries)]}

@@ -3,7 +3,7 @@
  * time, so their outcome does not depend on how busy this machine is.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkout } from '../vm/cache.ts';
@@ -144,24 +144,6 @@ function compile(work: string, say: LabOptions['say']): void {
   );
 }
 
-/** All that smappd and smappctl read. */
-function daemonFiles(): string[] {
-  const lock = JSON.parse(readFileSync(join(checkout, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { dev?: boolean }>;
-  };
-  const modules = Object.entries(lock.packages).filter(([path, { dev }]) => path !== '' && !dev);
-  const own = [
-    'package.json',
-    'dist/agent',
-    'dist/controllers',
-    'dist/native',
-    'dist/policies',
-    'native/build',
-    'policies',
-  ];
-  return [...own, ...modules.map(([path]) => path)].map((path) => join(checkout, path));
-}
-
 async function runShare(
   experiment: Experiment,
   options: LabOptions,
@@ -178,7 +160,7 @@ async function runShare(
     trace: experiment.trace,
     limit: experiment.limit,
     record: options.record,
-    ram: daemonFiles(),
+    ram: [...new Set(share.flatMap(({ manager }) => manager.files ?? []))],
     groups: share.map(({ manager, faults, seeds }, group) => ({
       manager,
       faults,

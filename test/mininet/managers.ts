@@ -1,5 +1,7 @@
 /** Who competes: this daemon, and the best that a user has without it. */
+import { join } from 'node:path';
 import { checkout } from '../vm/cache.ts';
+import { daemonFiles } from '../vm/daemon-files.ts';
 import type { Manager } from './experiment.ts';
 
 /** Where the guest keeps what it runs from RAM; main.ts fills it. */
@@ -48,6 +50,7 @@ export function smappd(policy: object, variant = 'smappd'): Manager {
     server: limits,
     daemon: daemon('client'),
     ready: 'ready',
+    files: daemonFiles().map((path) => join(checkout, path)),
     recorder: ['node', `${checkout}dist/agent/cli.js`, '--control', control, 'record', '-'],
   };
 }
