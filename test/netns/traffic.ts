@@ -16,6 +16,8 @@ import { loadAddon } from '../../agent/netlink/addon.ts';
 
 const TICK = 20;
 const CHUNK = 64 << 10;
+/** What is sent, but for the first eight bytes of each repetition. */
+const BLOCK = Buffer.from(Array.from({ length: 4096 }, (_, at) => ((at * 2654435761) >>> 13) & 255));
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -121,7 +123,13 @@ function transfer(seed: number, bytes: number, rate: number): Promise<boolean> {
 
 /** Bytes that tell their connection and place, so that a mix-up cannot go unnoticed. */
 function content(seed: number, from: number, length: number): Buffer {
-  const chunk = Buffer.allocUnsafe(length);
-  for (let at = 0; at < length; at++) chunk[at] = (((from + at) * 2654435761) >>> 13) ^ seed;
-  return chunk;
+  const skipped = from % BLOCK.length;
+  const blocks = Math.ceil((skipped + length) / BLOCK.length);
+  const whole = Buffer.allocUnsafe(blocks * BLOCK.length);
+  for (let at = 0; at < whole.length; at += BLOCK.length) {
+    BLOCK.copy(whole, at);
+    whole.writeUInt32LE(seed, at);
+    whole.writeUInt32LE((from - skipped + at) / BLOCK.length, at + 4);
+  }
+  return whole.subarray(skipped, skipped + length);
 }
