@@ -1,5 +1,6 @@
 /** The daemon on the real kernel: each event and command, over IPv4, IPv6 and both mixed; flaps; deadlines. */
 import assert from 'node:assert/strict';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { eventually, MAIN, TestDaemon } from './daemon.ts';
@@ -11,6 +12,9 @@ interface Scene {
   readonly client: TestDaemon;
   readonly server: TestDaemon;
 }
+
+/** Since Linux 6.2. */
+const TELLS_OF_LISTENERS = !/^([1-5]\.|6\.[01]\.)/.test(release());
 
 const cleanups: (() => unknown)[] = [];
 after(async () => {
@@ -56,8 +60,7 @@ for (const { name, listen, connect, second } of FAMILIES) {
   test(`${name}: every command does what it says, every event reaches both sides`, async () => {
     const { network, client, server } = await scene();
     await serve(network.server, listen(network));
-    const listener = await server.event('listener-up');
-    assert.equal(listener.local.port, PORT);
+    if (TELLS_OF_LISTENERS) assert.equal((await server.event('listener-up')).local.port, PORT);
 
     const sending = transfer(network.client, connect(network), { bytes: 3000000, rate: 1000000 });
     const [made] = await client.until(1, 1);

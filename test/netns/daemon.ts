@@ -12,7 +12,8 @@ import type { Namespace } from './namespaces.ts';
 import { type Supervised, supervise } from './supervisor.ts';
 
 export const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
-const PATIENCE = 10_000;
+/** Milliseconds; test/vm gives more, because emulated processors are slow. */
+const PATIENCE = Number(process.env['SMAPPD_TEST_PATIENCE'] ?? 10_000);
 
 export class TestDaemon {
   /** Everything that it told since the last start, oldest first. */
