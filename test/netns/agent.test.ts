@@ -136,10 +136,10 @@ test('fullmesh follows links and addresses over three paths, and loses no byte',
 
 test('a SYN without answer ends in the deadline, is explained, and is given up in the kernel', async () => {
   const { network, client } = await scene({
-    client: { openDeadline: '300ms', default: { controller: 'server-limit' } },
+    client: { openDeadline: '2s', default: { controller: 'server-limit' } },
   });
   await serve(network.server, network.paths[0]!.server.ip4);
-  const sending = transfer(network.client, network.paths[0]!.server.ip4, { bytes: 2000000, rate: 1000000 });
+  const sending = transfer(network.client, network.paths[0]!.server.ip4, { bytes: 6000000, rate: 1000000 });
   const [made] = await client.until(1, 1);
   network.paths[1]!.loss(100);
   await client.call('open', { token: made!.token, from: network.paths[1]!.client.ip4 });
@@ -148,7 +148,7 @@ test('a SYN without answer ends in the deadline, is explained, and is given up i
     const { decisions } = await client.explain(made!.token);
     return decisions.find((decision) => decision.outcome?.startsWith('failed'))?.outcome;
   });
-  assert.equal(outcome, 'failed: no answer within 300 ms (errno 110)');
+  assert.equal(outcome, 'failed: no answer within 2000 ms (errno 110)');
   assert.equal(network.client.run('ss', '-tnH', 'state', 'syn-sent').trim(), '');
   assert.equal((await sending.end()).intact, 1);
   await takeDown(network, client);
