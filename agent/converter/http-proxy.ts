@@ -2,6 +2,7 @@
  * HTTP proxy mode (WWIC'16): Squid does HTTP, behind one of the data path's doors, which does MPTCP. Squid
  * caches nothing and keeps nothing on disk.
  */
+import { userInfo } from 'node:os';
 import type { Cidr } from '../policy/formats.ts';
 import type { Program } from './keeper.ts';
 import type { Machine } from './machine.ts';
@@ -64,8 +65,9 @@ export function squidConfiguration({ http, allow, deny }: ConverterPolicy): stri
 export function squid(machine: Machine, file: string): Program {
   return {
     name: 'squid',
-    // A name of its own: Squid's shared memory goes by it, and the host may run a Squid of another user.
-    start: () => machine.start('squid', ['-N', '-n', 'smappd', '-f', file]),
+    // Squid's shared memory goes by its name, outlives a kill, and is closed to other users: those of the host's own
+    // Squid, and of a smappd that ran as somebody else.
+    start: () => machine.start('squid', ['-N', '-n', `smappd${userInfo().uid}`, '-f', file]),
     ready: async (_child, lines) => {
       await lines.next(/Accepting HTTP Socket connections/);
     },
