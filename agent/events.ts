@@ -23,11 +23,12 @@ export class KernelEvents {
   #agent: Agent;
   #gather: () => Promise<Snapshot>;
   #log: Log;
+  #failed: (error: NetlinkError) => void;
   #subscription: Subscription;
   #gathering: Promise<void> | undefined;
   #again = false;
 
-  /** `fd` is a subscription that outlived an earlier run. `failed` is called when events end for good. */
+  /** `fd` is a subscription that outlived an earlier run. `failed` is called when events end for good, or the state cannot be read. */
   constructor(
     agent: Agent,
     pathManager: PathManager,
@@ -49,6 +50,7 @@ export class KernelEvents {
     this.#agent = agent;
     this.#gather = gather;
     this.#log = log;
+    this.#failed = failed;
     agent.hold();
     this.#subscription = pathManager.watch(
       receiveBuffer,
@@ -91,7 +93,8 @@ export class KernelEvents {
     this.#again = true;
     this.#log.warn({ losses: this.losses }, 'events were lost: reading the state again');
     this.#agent.handle({ kind: 'lost' });
-    this.resync().catch((error) => this.#log.error({ err: error }, 'resync failed'));
+    // Events would be held back for ever: whoever starts again reads the state again.
+    this.resync().catch(this.#failed);
   }
 
   async #resync(): Promise<void> {
