@@ -36,6 +36,10 @@ say path_manager "$(cat /proc/sys/net/mptcp/pm_type)"
 say status "$(inside smappctl status --json)"
 inside systemctl reload smappd
 say reloaded "$(show ActiveState)"
+cp /etc/smappd/policy.json /run/policy.json
+echo '{ "default": { "controller": "backpu" } }' >/etc/smappd/policy.json
+inside systemctl reload smappd && say refused no || say refused "$(show ActiveState)"
+cp /run/policy.json /etc/smappd/policy.json
 
 # What connections find while it restarts: the path manager and the routing that it has set.
 ip link add wlan0 type veth peer name wlan0-peer
@@ -58,7 +62,6 @@ say new_process "$([ "$(show MainPID)" != "$before" ] && echo yes)"
 say meanwhile "$(sort -u /run/meanwhile | tr '\n' ',')"
 
 # The HTTP door: Squid in the daemon's sandbox. A server that answers, and a client that asks it through the proxy.
-cp /etc/smappd/policy.json /run/policy.json
 cat >/etc/smappd/policy.json <<'POLICY'
 {
   "converter": { "http": { "listen": "127.0.0.1:3128", "connectPorts": [8080] }, "allow": ["127.0.0.1"], "synOpen": "off" },

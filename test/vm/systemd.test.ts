@@ -24,6 +24,7 @@ test('smappd as a service of systemd, from smappctl install to smappctl uninstal
     socket: '660 smappd smappd',
     path_manager: '1',
     reloaded: 'active',
+    refused: 'active',
     new_process: 'yes',
     // A restart does not take away what new connections, and old ones' packets, depend on.
     meanwhile: '1 2,',
