@@ -94,6 +94,8 @@ export async function startDaemon(
   const policyFile = new PolicyFile(file, { reader, clock, log }, apply);
   let policy: Policy = await policyFile.load();
   let loaded = outside.iso();
+  /** Of the last reload: what is wrong with the converter, when it is done. */
+  let converting: Promise<string | undefined> | undefined;
 
   const pathManager = new PathManager(addon);
   const sockets = new SocketDiag(addon);
@@ -118,10 +120,13 @@ export async function startDaemon(
     ...about,
     timeouts: () => `${rtos.mode}: ${rtos.reason}`,
     policy: () => ({ file, loaded, ...(policyFile.error && { error: policyFile.error.message }) }),
-    mayChange: (uid) => policy.admin.includes(users.nameOf(uid) ?? ''),
+    // Who runs us may stop us: the unit's `systemctl reload` comes as our own user.
+    mayChange: (uid) => uid === about.uid || policy.admin.includes(users.nameOf(uid) ?? ''),
     async reload() {
       const error = await reload('smappctl reload');
-      return { file, ok: !error, errors: error?.message.split('\n') ?? [] };
+      const stuck = error ? undefined : await converting;
+      const errors = error?.message.split('\n') ?? [];
+      return { file, ok: !error && !stuck, errors, ...(stuck && { converter: stuck }) };
     },
     converter: () => (converter.pid === undefined ? undefined : converter.control),
   };
@@ -169,7 +174,13 @@ export async function startDaemon(
     void via.configure(policy.apps);
     host.configure(hostSettings(policy));
     sampler.every = policy.sampleEvery;
-    converter.reload(policy.converter).catch((err) => log.error({ err }, 'the converter runs as before'));
+    converting = converter.reload(policy.converter).then(
+      () => undefined,
+      (error: Error) => {
+        log.error({ err: error }, 'the converter runs as before');
+        return `the converter runs as before: ${error.message}`;
+      },
+    );
   }
 
   function status(): string {

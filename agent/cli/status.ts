@@ -34,6 +34,8 @@ export const reload: CommandLine = {
     const result = (await client.call('reload')) as ReloadJson;
     if (json) terminal.write(`${JSON.stringify(result)}\n`);
     else if (result.ok) terminal.write(`${result.file} is in force\n`);
+    else if (result.converter !== undefined)
+      terminal.complain(`${result.file} is in force, but ${result.converter}\n`);
     else terminal.complain(`${result.errors.join('\n')}\nthe policy that was in force stays in force\n`);
     return result.ok ? 0 : 1;
   },

@@ -146,9 +146,12 @@ export type Outcome =
 
 export interface ReloadJson {
   readonly file: string;
+  /** Everything is as the file says. */
   readonly ok: boolean;
   /** Each as `FILE:LINE:COLUMN: POINTER: message`; the running policy stays in force when there are any. */
   readonly errors: readonly string[];
+  /** Why the converter could not be changed, of an otherwise good file: it runs as before. */
+  readonly converter?: string;
 }
 
 /** Something that happened; `at` is milliseconds since 1970. */

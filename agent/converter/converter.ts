@@ -45,6 +45,8 @@ export class Converter {
   #applied = '';
   /** The configuration that Squid runs with. */
   #squid = '';
+  /** Changes come one after the other: two at once would end each other's programs. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(ports: ConverterPorts) {
     this.#ports = ports;
@@ -63,28 +65,42 @@ export class Converter {
   }
 
   /** Rejects with a message for the user when it cannot run as the policy says; then nothing is left on the host. */
-  async start(policy: ConverterPolicy): Promise<void> {
-    if (!converterWanted(policy)) {
-      if (existsSync(this.#marker)) await this.#clearHost();
-      return;
-    }
-    try {
-      await this.#apply(policy);
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
+  start(policy: ConverterPolicy): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!converterWanted(policy)) {
+        if (existsSync(this.#marker)) await this.#clearHost();
+        return;
+      }
+      try {
+        await this.#apply(policy);
+      } catch (error) {
+        await this.#stop();
+        throw error;
+      }
+    });
   }
 
   /** As `start`, with connections kept. When it rejects, the data path of before still runs. */
-  async reload(policy: ConverterPolicy): Promise<void> {
-    if (signature(policy) === this.#applied && this.pid !== undefined) return;
-    if (converterWanted(policy)) await this.#apply(policy);
-    else await this.stop();
+  reload(policy: ConverterPolicy): Promise<void> {
+    return this.#inTurn(async () => {
+      if (signature(policy) === this.#applied && this.pid !== undefined) return;
+      if (converterWanted(policy)) await this.#apply(policy);
+      else await this.#stop();
+    });
   }
 
   /** Ends all connections, and takes everything off the host. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#inTurn(() => this.#stop());
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(change);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async #stop(): Promise<void> {
     if (existsSync(this.#marker)) await this.#clearHost();
     await Promise.all([this.#dataPath.stop(), this.#proxy.stop()]);
     this.#applied = '';

@@ -22,6 +22,8 @@ const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
 /** A program that ran for so long has not failed at once. */
 const STEADY = 10_000;
+/** For getting ready. */
+const READY = 60_000;
 /** After SIGTERM. */
 const PATIENCE = 5000;
 
@@ -46,7 +48,7 @@ export class Keeper {
 
   /**
    * Starts the program, next to one that runs already: that one is left to end by itself. Rejects when it does
-   * not get ready, and then the one before is the current one still.
+   * not get ready in a minute, and then the one before is the current one still.
    */
   async start(program: Program): Promise<void> {
     const child = await this.#launch(program);
@@ -89,8 +91,10 @@ export class Keeper {
         if (this.#current === child) this.#restart(program, this.#clock.now() - since, lines.last);
       });
     });
-    ended.catch(() => {});
+    const cancel = this.#clock.after(READY, () => child.kill('SIGKILL'));
+    ended.catch(() => {}).finally(cancel);
     await Promise.race([program.ready(child, lines), ended]);
+    cancel();
     return child;
   }
 

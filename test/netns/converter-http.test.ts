@@ -5,19 +5,20 @@ import { makeWorld, PORT, policy, SERVER, until, type World } from './converter.
 
 const PROXY = '10.0.1.1:3128';
 
+const proxy = (...ports: number[]) =>
+  policy({
+    http: { listen: '0.0.0.0:3128', connectPorts: [PORT, ...ports] },
+    allow: [`${SERVER}/32`],
+    synOpen: 'off',
+  });
+
 describe('the HTTP proxy of the converter', () => {
   let world: World;
 
   before(async () => {
     world = makeWorld();
     await world.serve();
-    await world.converter.start(
-      policy({
-        http: { listen: '0.0.0.0:3128', connectPorts: [PORT] },
-        allow: [`${SERVER}/32`],
-        synOpen: 'off',
-      }),
-    );
+    await world.converter.start(proxy());
   });
   after(() => world.remove());
 
@@ -48,6 +49,15 @@ describe('the HTTP proxy of the converter', () => {
     for (const target of [`10.1.0.77:${PORT}`, `127.0.0.1:${PORT}`, `10.0.1.2:${PORT}`]) {
       assert.match(connect(world, target, ''), /^403,/, target);
     }
+  });
+
+  test('two changes at once come one after the other', async () => {
+    const squids = () =>
+      world.gate.run('sh', '-c', `ip netns pids ${world.gate.name} | xargs -r ps -o comm= -p`);
+    await Promise.all([world.converter.reload(proxy(81)), world.converter.reload(proxy(82))]);
+    assert.equal(squids().match(/squid/g)?.length, 1);
+    assert.match(connect(world, `${SERVER}:81`, ''), /^403,/);
+    assert.doesNotMatch(connect(world, `${SERVER}:82`, ''), /^403,/);
   });
 
   test('Squid that dies is started again', async () => {

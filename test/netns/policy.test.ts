@@ -1,10 +1,10 @@
 /** The running daemon's policy: it chooses by application, follows its file, and outlives a bad one. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConnectionJson, ExplanationJson, StatusJson } from '../../agent/control/daemon.ts';
+import type { ConnectionJson, ExplanationJson, ReloadJson, StatusJson } from '../../agent/control/daemon.ts';
 import { Applications } from './application.ts';
 import { makeNetwork, type Network } from './namespaces.ts';
 
@@ -63,6 +63,19 @@ before(async () => {
   await applications.start(server, { program: 'server' }, 'server', '8000');
   await applications.start(client, { program: 'player' }, 'client', paths[0]!.server.ip4, '8000', '4001');
   await applications.start(client, { program: 'other' }, 'client', paths[0]!.server.ip4, '8000', '4002');
+});
+
+test('a converter that cannot be had: the rest is in force, and reload tells', async () => {
+  const before = readFileSync(policyFile, 'utf8');
+  const converter = { explicit: { listen: ['192.0.2.1:5124'] } };
+  writeFileSync(policyFile, JSON.stringify({ ...JSON.parse(before), converter }));
+  assert.throws(
+    () =>
+      execFileSync(process.execPath, [program('cli'), '--control', control, 'reload'], { encoding: 'utf8' }),
+    /policy\.json is in force, but the converter runs as before: .*192\.0\.2\.1/,
+  );
+  writeFileSync(policyFile, before);
+  assert.equal(ctl<ReloadJson>('reload').ok, true);
 });
 
 after(() => {

@@ -69,23 +69,12 @@ cat >/etc/smappd/policy.json <<'POLICY'
 }
 POLICY
 inside smappctl reload >&2
-until ss -Hltn sport = 3128 | grep -q .; do sleep 0.5; done
 node -e '
   const http = require("http");
   const proxy = { host: "127.0.0.1", port: 3128 };
-  const once = (options) => new Promise((done, fail) => http.request({ ...proxy, ...options }).on("error", fail)
+  const ask = (options) => new Promise((done, fail) => http.request({ ...proxy, ...options }).on("error", fail)
     .on("response", (answer) => answer.setEncoding("utf8").on("data", (text) => done(answer.statusCode + text)))
     .on("connect", (answer) => done(answer.statusCode)).end());
-  const ask = async (options, tries = 20) => {
-    try {
-      return await once(options);
-    } catch (error) {
-      if (tries === 0) throw error;
-      console.error(`the proxy is asked again: ${error.message}`);
-      await new Promise((done) => setTimeout(done, 1000));
-      return ask(options, tries - 1);
-    }
-  };
   const server = http.createServer((_, answer) => answer.end(" hello")).listen(8080, "127.0.0.1", async () => {
     console.log("proxied=" + await ask({ path: "http://127.0.0.1:8080/" }));
     console.log("tunnel=" + await ask({ method: "CONNECT", path: "127.0.0.1:8080" }));
