@@ -8,7 +8,7 @@ mkdir /run/checkout
 cd /run/checkout
 tar --extract --touch --file="$archive"
 for module in veth sch_tbf nf_tables nft_numgen inet_diag tcp_diag mptcp_diag; do modprobe "$module"; done
-for tool in node nsenter ip tc nft ss sysctl sh cat; do
+for tool in node nsenter ip tc nft ss sysctl sh bash cat; do
   path=$(readlink -f "$(command -v "$tool")")
   # Any change of a file makes the overlay copy it.
   # shellcheck disable=SC2046

@@ -15,7 +15,7 @@ import { KERNELS, type KernelVersion } from './kernel.ts';
 import { runInVm } from './run.ts';
 
 /** Few of them: under emulation each start of a daemon takes a processor for seconds. */
-const FILES = ['path-manager', 'scenario'];
+const FILES = ['path-manager', 'scenario', 'app-switch'];
 
 let directory = '';
 let archive = '';
