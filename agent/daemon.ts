@@ -94,8 +94,9 @@ export async function startDaemon(
   const policyFile = new PolicyFile(file, { reader, clock, log }, apply);
   let policy: Policy = await policyFile.load();
   let loaded = outside.iso();
-  /** Of the last reload: what is wrong with the converter, when it is done. */
-  let converting: Promise<string | undefined> | undefined;
+  /** Done when the converter is as the policy says, or `stuck` says why not. */
+  let converting: Promise<void> | undefined;
+  let stuck: string | undefined;
 
   const pathManager = new PathManager(addon);
   const sockets = new SocketDiag(addon);
@@ -119,14 +120,15 @@ export async function startDaemon(
   const facade: Host = {
     ...about,
     timeouts: () => `${rtos.mode}: ${rtos.reason}`,
+    problems: () => [...appSwitch.problems, ...via.problems, ...(stuck ? [stuck] : [])],
     policy: () => ({ file, loaded, ...(policyFile.error && { error: policyFile.error.message }) }),
     // Who runs us may stop us: the unit's `systemctl reload` comes as our own user.
     mayChange: (uid) => uid === about.uid || policy.admin.includes(users.nameOf(uid) ?? ''),
     async reload() {
       const error = await reload('smappctl reload');
-      const stuck = error ? undefined : await converting;
-      const errors = error?.message.split('\n') ?? [];
-      return { file, ok: !error && !stuck, errors, ...(stuck && { converter: stuck }) };
+      if (error) return { file, ok: false, errors: error.message.split('\n') };
+      await converting;
+      return { file, ok: !stuck, errors: [], ...(stuck && { converter: stuck }) };
     },
     converter: () => (converter.pid === undefined ? undefined : converter.control),
   };
@@ -175,10 +177,12 @@ export async function startDaemon(
     host.configure(hostSettings(policy));
     sampler.every = policy.sampleEvery;
     converting = converter.reload(policy.converter).then(
-      () => undefined,
+      () => {
+        stuck = undefined;
+      },
       (error: Error) => {
-        log.error({ err: error }, 'the converter runs as before');
-        return `the converter runs as before: ${error.message}`;
+        stuck = `the converter runs as before: ${error.message}`;
+        log.error({}, stuck);
       },
     );
   }

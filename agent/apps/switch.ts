@@ -16,6 +16,8 @@ interface Ports {
 const REFRESH: Millis = 2000;
 
 export class AppSwitch {
+  /** What of the policy in force has no effect, a sentence each. */
+  problems: readonly string[] = [];
   readonly #open: () => MptcpSwitch;
   readonly #ports: Ports;
   #switch: MptcpSwitch | undefined;
@@ -29,7 +31,8 @@ export class AppSwitch {
   configure(apps: readonly AppRule[]): void {
     if (!apps.some(({ mptcp }) => mptcp)) return this.close();
     this.#switch ??= this.#open();
-    for (const problem of this.#switch.configure(apps)) this.#ports.log.warn({}, problem);
+    this.problems = this.#switch.configure(apps);
+    for (const problem of this.problems) this.#ports.log.warn({}, problem);
     this.#cancel();
     if (this.#switch.works) this.#refreshLater(this.#switch);
   }
@@ -38,6 +41,7 @@ export class AppSwitch {
     this.#cancel();
     this.#switch?.close();
     this.#switch = undefined;
+    this.problems = [];
   }
 
   #refreshLater(current: MptcpSwitch): void {

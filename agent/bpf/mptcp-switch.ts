@@ -20,7 +20,7 @@ import {
 
 export interface MptcpSwitch {
   readonly works: boolean;
-  /** For `doctor`: how it works, or why it does not. */
+  /** How it works, or why it does not. */
   readonly reason: string;
   /** Takes these apps in place of those before; returns a sentence for each that cannot be switched. */
   configure(apps: readonly SwitchedApp[]): string[];
@@ -50,13 +50,13 @@ export function openMptcpSwitch(bpf: Bpf | string): MptcpSwitch {
 function unavailable(reason: string): MptcpSwitch {
   return {
     works: false,
-    reason: `${reason}; start applications with "smappctl run -- COMMAND"`,
+    reason,
     configure: (apps) =>
       apps
         .filter(({ mptcp }) => mptcp)
         .map(
           ({ name }) =>
-            `"mptcp" of app "${name}" has no effect here: start it with "smappctl run -- COMMAND"`,
+            `"mptcp" of app "${name}" has no effect: ${reason}; start it with "smappctl run -- COMMAND"`,
         ),
     refresh: () => {},
     close: () => {},

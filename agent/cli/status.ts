@@ -59,6 +59,7 @@ function describe(status: StatusJson, now: number, paint: Paint): string {
       ['events', `${status.events}, state read again ${plural(status.resyncs, 'time')}`],
       ['commands', `${status.commands.done} done, ${status.commands.failed} failed`],
       ['timeouts', status.timeouts],
+      ...status.problems.map((text): [string, string] => ['without effect', paint('yellow', text)]),
       ...status.locals.map(({ ip, ifname, role, metered }, index): [string, string] => [
         index === 0 ? 'addresses' : '',
         `${ip} on ${ifname}, ${role}${metered ? ', metered' : ''}`,

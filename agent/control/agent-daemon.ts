@@ -17,6 +17,7 @@ export interface Host {
   /** Milliseconds since 1970 at the agent clock's zero. */
   readonly epoch: number;
   readonly timeouts: () => string;
+  readonly problems: () => readonly string[];
   readonly policy: () => StatusJson['policy'];
   readonly mayChange: (uid: number) => boolean;
   readonly reload: () => Promise<ReloadJson>;
@@ -83,6 +84,7 @@ export function agentDaemon(agent: Agent, host: Host): Daemon {
         resyncs: counts.resyncs,
         commands: { done: counts.done, failed: counts.failed },
         timeouts: host.timeouts(),
+        problems: host.problems(),
         locals: agent.locals.map(({ ip, id, ifname, role, metered }) => ({ ip, id, ifname, role, metered })),
       };
     },

@@ -55,6 +55,8 @@ export interface StatusJson {
   readonly commands: { readonly done: number; readonly failed: number };
   /** Where `timeout` events come from: the kernel (eBPF or tracepoint), or sampling. */
   readonly timeouts: string;
+  /** What of the policy in force has no effect on this host, a sentence each. */
+  readonly problems: readonly string[];
   readonly controllers: Readonly<Record<string, number>>;
   readonly locals: readonly LocalJson[];
 }

@@ -36,34 +36,50 @@ export class Via {
   #object: BpfObject | undefined;
   #rules: Rules | undefined;
   #decided: readonly ViaApp[] = [];
+  #undecided: readonly string[] = [];
+  /** By the app's name. */
+  readonly #unreachable = new Map<string, string>();
   #cancels: readonly (() => void)[] = [];
 
   constructor(ports: Ports) {
     this.#ports = ports;
   }
 
-  /** Takes these apps in place of those before. What cannot be done is logged, and those apps connect directly. */
+  /** What of the policy in force has no effect, a sentence each: those apps connect directly. */
+  get problems(): readonly string[] {
+    return [...this.#undecided, ...this.#unreachable.values()];
+  }
+
+  /** Takes these apps in place of those before. What cannot be done is logged too. */
   async configure(apps: readonly ViaApp[]): Promise<void> {
     for (const cancel of this.#cancels) cancel();
     this.#cancels = [];
+    this.#unreachable.clear();
+    this.#undecided = [];
     if (!apps.some(({ via }) => via !== undefined)) return this.close();
     try {
       this.#open();
     } catch (error) {
       const why = typeof this.#ports.bpf === 'string' ? this.#ports.bpf : explainBpfError(error as Error);
       this.close();
-      this.#ports.log.warn({}, `"via" has no effect here: ${why}`);
+      this.#complain([`"via" has no effect here: ${why}`]);
       return;
     }
     const marked = apps.map((app) => ({ ...app, mptcp: app.via !== undefined }));
     // No rule holds before its converter is known.
     this.#rules!.configure([]);
-    this.#decided = marked.filter((app) => undecidable(app) === undefined).slice(0, 64);
-    for (const app of marked.filter((one) => one.mptcp && !this.#decided.includes(one))) {
-      const why = undecidable(app) ?? 'there are too many apps before it';
-      this.#ports.log.warn({}, `"via" of app "${app.name}" cannot be decided when it connects: ${why}`);
-    }
+    const decided = marked.filter((app) => undecidable(app) === undefined).slice(0, 64);
+    this.#decided = decided;
+    this.#complain(
+      marked
+        .filter((app) => app.mptcp && !decided.includes(app))
+        .map((app) => {
+          const why = undecidable(app) ?? 'there are too many apps before it';
+          return `"via" of app "${app.name}" cannot be decided when it connects: ${why}`;
+        }),
+    );
     await this.#lookup();
+    if (this.#decided !== decided) return; // reloaded, or closed, meanwhile
     this.#rules!.configure(marked);
     this.#cancels = [
       this.#every(REFRESH, () => this.#rules?.refresh()),
@@ -77,6 +93,12 @@ export class Via {
     this.#object?.close();
     this.#object = undefined;
     this.#rules = undefined;
+    this.#decided = [];
+  }
+
+  #complain(problems: readonly string[]): void {
+    this.#undecided = problems;
+    for (const problem of problems) this.#ports.log.warn({}, problem);
   }
 
   #open(): void {
@@ -92,9 +114,11 @@ export class Via {
 
   /** Tells the kernel the converters' addresses; one that is not known has its apps connect directly. */
   async #lookup(): Promise<void> {
+    const decided = this.#decided;
     await Promise.all(
-      this.#decided.map(async ({ name, via }, number) => {
+      decided.map(async ({ name, via }, number) => {
         const converter = via === undefined ? undefined : await this.#converterOf(name, via);
+        if (this.#decided !== decided) return;
         const key = Buffer.alloc(8);
         key.writeBigUInt64LE(1n << BigInt(number));
         if (converter) this.#object?.update('converters', key, converter);
@@ -120,10 +144,12 @@ export class Via {
       packed.set(ip4 ?? [], 0);
       packed.set(network?.slice(0, 8) ?? [], 4);
       packed.writeUInt16BE(Number(port), 12);
+      this.#unreachable.delete(app);
       return packed;
     } catch (error) {
-      const text = `the converter ${via} of app "${app}" cannot be used: ${(error as Error).message}`;
-      this.#ports.log.warn({}, `${text}; it connects directly`);
+      const text = `the converter ${via} of app "${app}" cannot be used: ${(error as Error).message}; it connects directly`;
+      if (this.#unreachable.get(app) !== text) this.#ports.log.warn({}, text);
+      this.#unreachable.set(app, text);
       return undefined;
     }
   }

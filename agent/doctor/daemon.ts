@@ -48,6 +48,8 @@ export const timeouts: Check = ({ status }) => {
   ];
 };
 
+export const effects: Check = ({ status }) => (status?.problems ?? []).map((text) => note('policy', text));
+
 export const capabilities: Check = ({ status, read, policy }) => {
   const whose = status ? 'smappd' : 'this user';
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(read(`/proc/${status?.pid ?? 'self'}/status`) ?? '')?.[1];

@@ -6,7 +6,7 @@ import type { ControlClient } from '../control/client.ts';
 import type { StatusJson } from '../control/daemon.ts';
 import type { HostKernel } from '../host/kernel.ts';
 import { loadPolicy, PolicyError } from '../policy.ts';
-import { capabilities, daemon, policyFile, rivals, timeouts } from './daemon.ts';
+import { capabilities, daemon, effects, policyFile, rivals, timeouts } from './daemon.ts';
 import type { Check, Finding, Patient } from './finding.ts';
 import { fallback, mptcp, pathManager, usage } from './kernel.ts';
 import { routing } from './routing.ts';
@@ -21,6 +21,7 @@ const CHECKS: readonly Check[] = [
   capabilities,
   timeouts,
   policyFile,
+  effects,
   routing,
   usage,
 ];

@@ -70,12 +70,13 @@ test('a converter that cannot be had: the rest is in force, and reload tells', a
   const converter = { explicit: { listen: ['192.0.2.1:5124'] } };
   writeFileSync(policyFile, JSON.stringify({ ...JSON.parse(before), converter }));
   assert.throws(
-    () =>
-      execFileSync(process.execPath, [program('cli'), '--control', control, 'reload'], { encoding: 'utf8' }),
+    () => execFileSync(process.execPath, [program('cli'), '--control', control, 'reload'], { stdio: 'pipe' }),
     /policy\.json is in force, but the converter runs as before: .*192\.0\.2\.1/,
   );
+  assert.match(ctl<StatusJson>('status').problems[0] ?? '', /converter runs as before/);
   writeFileSync(policyFile, before);
   assert.equal(ctl<ReloadJson>('reload').ok, true);
+  assert.deepEqual(ctl<StatusJson>('status').problems, []);
 });
 
 after(() => {

@@ -41,6 +41,7 @@ export class ControlledSimulation extends Simulation {
       kernel: '6.18.0',
       epoch: EPOCH,
       timeouts: () => 'sampling',
+      problems: () => [],
       policy: () => ({ file: '/etc/smappd/policy.json', loaded: new Date(EPOCH).toISOString() }),
       mayChange: (uid) => this.admins.includes(uid),
       reload: async () => ({

@@ -64,5 +64,6 @@ test('where it cannot be, each reload says so, and nothing is refreshed', async 
   appSwitch.configure(await apps(true));
   appSwitch.configure(await apps(true));
   assert.deepEqual(take(), ['open', 'configure app0', 'warn no', 'configure app0', 'warn no']);
+  assert.deepEqual(appSwitch.problems, ['no']);
   assert.equal(clock.waiting, 0);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StatusJson } from '../../agent/control/daemon.ts';
-import { capabilities, daemon, policyFile, rivals, timeouts } from '../../agent/doctor/daemon.ts';
+import { capabilities, daemon, effects, policyFile, rivals, timeouts } from '../../agent/doctor/daemon.ts';
 import type { Check, Patient } from '../../agent/doctor/finding.ts';
 import { counters, fallback, mptcp, pathManager, usage } from '../../agent/doctor/kernel.ts';
 import { routing } from '../../agent/doctor/routing.ts';
@@ -27,6 +27,7 @@ const RUNNING: StatusJson = {
   resyncs: 0,
   commands: { done: 0, failed: 0 },
   timeouts: 'eBPF (sockops)',
+  problems: [],
   controllers: {},
   locals: [],
 };
@@ -158,6 +159,14 @@ const cases: [string, Check, Patient, string[], RegExp?][] = [
     patient({}, { status: { ...RUNNING, timeouts: 'sampling every 100 ms' } }),
     ['note'],
     /CAP_BPF/,
+  ],
+  ['a policy that has its effect', effects, patient({}, { status: RUNNING }), []],
+  [
+    'a switch that the kernel does not have',
+    effects,
+    patient({}, { status: { ...RUNNING, problems: ['"mptcp" of app "player" has no effect'] } }),
+    ['note'],
+    /player/,
   ],
   ['root, no daemon', capabilities, patient(), ['ok']],
   ['the unit, all it needs', capabilities, patient({}, { status: RUNNING }), ['ok']],

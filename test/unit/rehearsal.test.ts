@@ -13,6 +13,7 @@ const host = {
   kernel: '',
   epoch: 0,
   timeouts: () => '',
+  problems: () => [],
   policy: () => ({ file: '', loaded: '' }),
   mayChange: () => false,
   reload: () => Promise.reject(new Error('not in a rehearsal')),

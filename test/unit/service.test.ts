@@ -17,7 +17,7 @@ before(() => {
   for (const name of UNITS) {
     const text = readFileSync(join('systemd', name), 'utf8');
     // Any program will do for the judgement, but it must be there.
-    const there = text.replaceAll('@PREFIX@/bin/smappd', '/bin/true').replaceAll('@PREFIX@', '/usr');
+    const there = text.replaceAll(/@PREFIX@.bin.smapp(d|ctl)/g, '/bin/true').replaceAll('@PREFIX@', '/usr');
     writeFileSync(join(folder, name), there);
   }
 });

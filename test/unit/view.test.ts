@@ -17,6 +17,7 @@ const status: StatusJson = {
   resyncs: 0,
   commands: { done: 1, failed: 0 },
   timeouts: 'sampling',
+  problems: [],
   controllers: { backup: 1 },
   locals: [
     { ip: '192.168.1.5', id: 3, ifname: 'wlan0', role: 'primary', metered: false },
