@@ -1,5 +1,5 @@
 /** Gathers what dumps tell of all connections: the base of a resync. */
-import type { Snapshot, SnapshotConnection } from './kernel.ts';
+import type { Snapshot } from './kernel.ts';
 import type { Millis, Side, SubflowEnds, Token } from './model.ts';
 import { ALIVE, type SocketDiag, type SubflowSocket } from './netlink/sock-diag.ts';
 import { NetlinkError } from './netlink/socket.ts';
@@ -20,26 +20,26 @@ export async function gatherSnapshot(sockets: SocketDiag, now: () => Millis): Pr
 }
 
 async function gather(sockets: SocketDiag, now: () => Millis): Promise<Snapshot> {
-  const connections = new Map<Token, { side: Side | undefined; port: number; subflows: SubflowEnds[] }>();
+  const listening = new Set([...sockets.listeners()].map(({ local }) => local.port));
+  const connections = new Map<Token, { token: Token; side: Side; subflows: SubflowEnds[] }>();
   for await (const chunk of sockets.connectionChunks(now)) {
     for (const { token, local, stats } of chunk) {
-      if (!stats.fallback) connections.set(token, { side: undefined, port: local.port, subflows: [] });
+      // Where the initial subflow is gone, only a listener on our port tells a server.
+      const side = listening.has(local.port) ? 'server' : 'client';
+      if (!stats.fallback) connections.set(token, { token, side, subflows: [] });
     }
   }
-  for await (const chunk of sockets.subflowChunks(ALIVE, now)) {
+  for await (const chunk of sockets.subflowChunks(ALIVE)) {
     for (const subflow of chunk) {
       const connection = connections.get(subflow.token);
       if (!connection || subflow.state === 'syn-sent' || subflow.state === 'syn-recv') continue;
-      if (subflow.initial) connection.side = subflow.connected ? 'client' : 'server';
-      connection.subflows.push(endsOf(subflow));
+      if (subflow.initial) {
+        connection.side = subflow.connected ? 'client' : 'server';
+        connection.subflows.unshift(endsOf(subflow)); // the policy goes by the ends of the first one
+      } else connection.subflows.push(endsOf(subflow));
     }
   }
-  // Where the initial subflow is gone, only a listener on our port tells a server.
-  const listening = new Set([...sockets.listeners()].map(({ local }) => local.port));
-  const found = [...connections].map(([token, { side, port, subflows }]): SnapshotConnection => {
-    return { token, side: side ?? (listening.has(port) ? 'server' : 'client'), subflows };
-  });
-  return { connections: found };
+  return { connections: [...connections.values()] };
 }
 
 function endsOf({ local, remote, localId, remoteId, backup, ifindex }: SubflowSocket): SubflowEnds {

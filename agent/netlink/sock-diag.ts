@@ -50,14 +50,14 @@ const SUBFLOW = new Attributes({
   idRem: [9, u8],
   idLoc: [10, u8],
 });
-const ULP_INFO = new Attributes({ name: [1, text], mptcp: [3, nested(SUBFLOW)] });
 const DIAG = new Attributes({
   info: [2, span],
   mark: [15, u32],
-  ulp: [19, nested(ULP_INFO)],
+  ulp: [19, nested(new Attributes({ mptcp: [3, nested(SUBFLOW)] }))],
   cgroup: [21, u64],
 });
 const DIAG_INFO = new Attributes({ info: [2, span] });
+const DIAG_ULP = new Attributes({ ulp: [19, nested(new Attributes({ name: [1, text] }))] });
 const REQUEST = new Attributes({ protocol: [3, u32] });
 
 /** MPTCP_SUBFLOW_FLAG_* (linux/mptcp.h). */
@@ -88,7 +88,7 @@ export interface SubflowSocket extends Socket {
   readonly initial: boolean;
   /** We sent the SYN of the initial one: we are the client. Says nothing of others. */
   readonly connected: boolean;
-  /** Absent for sockets without tcp_info (TIME-WAIT). */
+  /** Absent for sockets without tcp_info (TIME-WAIT), or when not asked for. */
   readonly stats: Stats | undefined;
 }
 
@@ -142,14 +142,13 @@ export class SocketDiag {
     }
   }
 
-  /** As subflows(), in pieces between which the event loop runs. */
-  async *subflowChunks(states: readonly TcpState[], now: () => Millis): AsyncGenerator<SubflowSocket[]> {
+  /** As subflows(), without their `stats` and in pieces between which the event loop runs. */
+  async *subflowChunks(states: readonly TcpState[]): AsyncGenerator<SubflowSocket[]> {
     for (const family of [AF_INET, AF_INET6]) {
       for await (const chunk of this.#channel.dumpChunks('list subflows', SOCK_DIAG_BY_FAMILY, (out) =>
         putRequest(out, family, undefined, undefined, { states }),
       )) {
-        const at = now();
-        yield chunk.map((message) => subflowSocket(message, at)).filter((found) => found !== undefined);
+        yield chunk.map((message) => subflowSocket(message)).filter((found) => found !== undefined);
       }
     }
   }
@@ -166,13 +165,17 @@ export class SocketDiag {
     }
   }
 
-  /** Sockets that listen for MPTCP connections; "::" and "0.0.0.0" listen at every address. */
+  /**
+   * Sockets that listen for MPTCP connections; "::" and "0.0.0.0" listen at every address. These are their TCP
+   * sockets, which say the same: for those of MPTCP the kernel would look at every connection.
+   */
   *listeners(): Generator<Socket> {
     for (const family of [AF_INET, AF_INET6]) {
       for (const message of this.#channel.dump('list listeners', SOCK_DIAG_BY_FAMILY, (out) =>
-        putRequest(out, family, undefined, undefined, { protocol: IPPROTO_MPTCP, states: ['listen'] }),
+        putRequest(out, family, undefined, undefined, { states: ['listen'] }),
       )) {
-        yield listeningSocket(message);
+        const found = listeningSocket(message);
+        if (found !== undefined) yield found;
       }
     }
   }
@@ -254,8 +257,8 @@ function ipAt(view: DataView, from: number, offset: number): string {
 
 // All three list every field: spreading a common part costs five times as much, tens of thousands of times a resync.
 
-/** Undefined for sockets of plain TCP. */
-export function subflowSocket(message: Message, at: Millis): SubflowSocket | undefined {
+/** Undefined for sockets of plain TCP. Has `stats` when there is a time `at` that they were read. */
+export function subflowSocket(message: Message, at?: Millis): SubflowSocket | undefined {
   const { view, from, to } = message;
   if (to - from < SOCKET_LENGTH) throw new CodecError('truncated socket');
   const { info, mark = 0, ulp, cgroup = 0 } = DIAG.decode(view, from + SOCKET_LENGTH, to);
@@ -278,7 +281,7 @@ export function subflowSocket(message: Message, at: Millis): SubflowSocket | und
     backup: (flags & FLAG_BACKUP) !== 0,
     initial: (flags & (FLAG_MCAP_LOC | FLAG_MCAP_REM)) !== 0,
     connected: (flags & FLAG_MCAP_LOC) !== 0,
-    stats: info === undefined ? undefined : tcpInfo(view, info.from, info.to, at),
+    stats: info === undefined || at === undefined ? undefined : tcpInfo(view, info.from, info.to, at),
   };
 }
 
@@ -304,9 +307,12 @@ export function connectionSocket(message: Message, at: Millis): ConnectionSocket
   };
 }
 
-function listeningSocket(message: Message): Socket {
+/** Undefined for sockets of plain TCP. */
+function listeningSocket(message: Message): Socket | undefined {
   const { view, from, to } = message;
   if (to - from < SOCKET_LENGTH) throw new CodecError('truncated socket');
+  // Of a listener, newer kernels tell no more of MPTCP than its name.
+  if (DIAG_ULP.decode(view, from + SOCKET_LENGTH, to).ulp?.name !== 'mptcp') return undefined;
   const { mark = 0, cgroup = 0 } = DIAG.decode(view, from + SOCKET_LENGTH, to);
   return {
     state: tcpState(view.getUint8(from + 1)),

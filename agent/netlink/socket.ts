@@ -151,7 +151,10 @@ export class Channel {
     for (const chunk of this.#dump(operation, type, payload)) yield* chunk;
   }
 
-  /** A dump, a datagram (at most 32 KiB) at a time. The event loop gets its turn in between. */
+  /**
+   * A dump, a datagram (at most 32 KiB) at a time. The event loop gets its turn after each, and after the last, which
+   * may be empty: in a system call the kernel searches through all sockets for what to tell next.
+   */
   async *dumpChunks(
     operation: string,
     type: number,
@@ -203,7 +206,7 @@ export class Channel {
       for (;;) {
         if (length === 0) throw new NetlinkError(operation, EPROTO, 'the dump has no end');
         const { messages, done } = readChunk(operation, view, length);
-        if (messages.length > 0) yield messages;
+        yield messages;
         if (done) return;
         length = attempt(operation, () => socket.receive(bytes));
       }

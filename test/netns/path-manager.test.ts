@@ -211,7 +211,7 @@ function defineTests(): void {
       const asBackup = (await ear.hear('subflow-up', server.token)).backup;
 
       const found: SubflowSocket[] = [];
-      for await (const chunk of diag.subflowChunks(ALIVE, () => 5)) found.push(...chunk);
+      for await (const chunk of diag.subflowChunks(ALIVE)) found.push(...chunk);
       const ours = found.filter(({ token }) => token === client.token);
       const endsOf = ({ local, remote, localId, remoteId }: SubflowEnds) => ({
         local,
