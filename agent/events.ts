@@ -14,7 +14,7 @@ import type { NetlinkError, Subscription } from './netlink/socket.ts';
 import type { Agent } from './runtime.ts';
 
 /** How long a resync may hold up the event loop at a time. */
-const SLICE: Millis = 4;
+const SLICE: Millis = 1;
 
 export class KernelEvents {
   /** Times that events were lost, and messages that could not be understood. */

@@ -142,11 +142,19 @@ export class Agent implements Services {
     yield () => {
       this.hold();
       for (const observer of this.#observers) observer.resynced?.(snapshot);
-      const alive = new Set(snapshot.connections.map(({ token }) => token));
-      for (const connection of this.connections.values())
-        if (!alive.has(connection.token)) this.#close(connection);
     };
-    for (const seen of snapshot.connections) yield () => this.#reconcile(seen);
+    const alive = new Set<Token>();
+    for (const seen of snapshot.connections) {
+      yield () => {
+        alive.add(seen.token);
+        this.#reconcile(seen);
+      };
+    }
+    for (const connection of this.connections.values()) {
+      yield () => {
+        if (!alive.has(connection.token)) this.#close(connection);
+      };
+    }
     for (let at = 0; at < this.#held!.length; at++) yield () => this.#apply(this.#held![at]!);
   }
 
