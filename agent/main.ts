@@ -3,12 +3,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { release, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
 import pino from 'pino';
 import { controllers } from '../controllers/all.ts';
 import { loadBpf } from './bpf/addon.ts';
 import { machineClock } from './clock.ts';
 import { startDaemon } from './daemon.ts';
+import { tuneEngine } from './engine.ts';
 import { showLive } from './live.ts';
 import { loadAddon } from './netlink/addon.ts';
 import { HELP, type Options, parseOptions } from './options.ts';
@@ -18,18 +18,6 @@ import { inheritedFds, serviceManager } from './systemd.ts';
 
 const USUAL_POLICY = '/etc/smappd/policy.json';
 const HIGHEST_PRIORITY = -20;
-/**
- * Reaction time is what code takes with cold caches: so V8 compiles it when it first runs, optimizes it after
- * hundreds of connections (the rehearsal's) instead of thousands, and makes one piece of what an event runs through,
- * which has half the instructions to fetch.
- */
-const COMPILE_EARLY = [
-  '--no-lazy-feedback-allocation',
-  '--always-sparkplug',
-  '--interrupt-budget=10000',
-  '--max-inlined-bytecode-size=1000',
-  '--max-inlined-bytecode-size-cumulative=3000',
-];
 
 const { env, pid, stdout } = process;
 const uid = process.getuid?.() ?? 0;
@@ -74,7 +62,7 @@ async function run(file: string, options: Options): Promise<void> {
   } catch {
     log.debug({}, 'runs at normal priority: no CAP_SYS_NICE');
   }
-  for (const flag of COMPILE_EARLY) setFlagsFromString(flag);
+  tuneEngine();
   const addon = loadAddon();
   const clock = machineClock;
   const manager = serviceManager(env, pid, addon, process.hrtime.bigint);
