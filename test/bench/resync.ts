@@ -1,12 +1,17 @@
 /**
  * How long the agent takes to rebuild its state from the kernel, at 1, 10 and 50 thousand real subflows in a
  * namespace, and for how long it holds up its event loop meanwhile. The controllers are attached too.
+ *
+ * Each round is a process of its own, which does it twice: as the daemon does when it starts, knowing nothing
+ * (`restart`), and as after lost events, when it knows all already (`overrun`).
  */
 import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { machineClock } from '../../agent/clock.ts';
 import { NetlinkKernel } from '../../agent/commands.ts';
+import { tuneEngine } from '../../agent/engine.ts';
 import { KernelEvents } from '../../agent/events.ts';
 import { userspaceByDefault } from '../../agent/host/pm-type.ts';
 import { loadAddon } from '../../agent/netlink/addon.ts';
@@ -21,15 +26,17 @@ import { distribution, type Result, result } from './results.ts';
 
 const SELF = fileURLToPath(import.meta.url);
 const SIZES = [1000, 10_000, 50_000];
-const ROUNDS = 5;
+const ROUNDS = 10;
+const CASES = ['restart', 'overrun'] as const;
 /** A process has only so many file descriptors, and an address only so many ports. */
 const PER_PROCESS = 8000;
 
 interface Reading {
-  readonly subflows: number;
-  readonly ms: number;
+  readonly resync: number;
   readonly blocked: number;
 }
+
+type Readings = Record<(typeof CASES)[number], Reading>;
 
 export async function run(progress: (text: string) => void): Promise<Result> {
   const rows = [];
@@ -43,25 +50,28 @@ export async function run(progress: (text: string) => void): Promise<Result> {
         'net.ipv4.ip_local_port_range': '10000 60000',
       });
       namespace.ip('link set lo up\n');
-      for (let left = size / 2, n = 1; left > 0; left -= PER_PROCESS, n++) {
-        const args = [SELF, 'hold', String(Math.min(left, PER_PROCESS)), `127.0.0.${n}`];
+      const ips: string[] = [];
+      for (let left = size / 2; left > 0; left -= PER_PROCESS) {
+        const ip = `127.0.0.${ips.length + 1}`;
+        const args = [SELF, 'hold', String(Math.min(left, PER_PROCESS)), ip];
         const holder = namespace.start(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
         await once(holder.stdout!, 'data');
+        ips.push(ip);
       }
-      const readings = JSON.parse(namespace.run(process.execPath, SELF, 'measure')) as Reading[];
-      const of = { variant: 'smappd', case: `subflows=${readings[0]!.subflows}`, unit: 'ms' };
-      rows.push(
-        distribution(
-          { ...of, metric: 'resync' },
-          readings.map(({ ms }) => ms),
-        ),
+      const rounds = Array.from(
+        { length: ROUNDS },
+        () => JSON.parse(namespace.run(process.execPath, SELF, 'measure', String(size), ...ips)) as Readings,
       );
-      rows.push(
-        distribution(
-          { ...of, metric: 'blocked' },
-          readings.map(({ blocked }) => blocked),
-        ),
-      );
+      for (const name of CASES) {
+        for (const metric of ['resync', 'blocked'] as const) {
+          rows.push(
+            distribution(
+              { variant: 'smappd', case: `subflows=${size},${name}`, metric, unit: 'ms' },
+              rounds.map((readings) => readings[name][metric]),
+            ),
+          );
+        }
+      }
     } finally {
       namespace.remove();
     }
@@ -91,7 +101,10 @@ async function hold(connections: number, ip: string): Promise<void> {
   console.log('ready');
 }
 
-async function measure(): Promise<void> {
+/** What the daemon has at its start: its priority and engine, and the host's addresses. */
+async function measure(size: number, ips: readonly string[]): Promise<void> {
+  setPriority(-20);
+  tuneEngine();
   const addon = loadAddon();
   const now = machineClock.now;
   const pathManager = new PathManager(addon);
@@ -101,21 +114,24 @@ async function measure(): Promise<void> {
     Object.entries(backup.params).map(([name, { fallback }]) => [name, fallback]),
   );
   const choice = { app: '', controller: backup, params, why: '' };
-  const readings: Reading[] = [];
-  for (let round = 0; round < ROUNDS + 1; round++) {
-    const agent = new Agent(
-      { kernel, clock: machineClock, random: Math.random, log: silent },
-      { choose: () => choice, openDeadline: 5000 },
-    );
-    const events = new KernelEvents(agent, pathManager, {
-      gather: () => gatherSnapshot(sockets, now),
-      log: silent,
-      failed: (error) => {
-        throw error;
-      },
-      fd: undefined,
-      receiveBuffer: 16 << 20,
-    });
+  const agent = new Agent(
+    { kernel, clock: machineClock, random: Math.random, log: silent },
+    { choose: () => choice, openDeadline: 5000 },
+  );
+  for (const [at, ip] of ips.entries()) {
+    const local = { ip, id: at + 1, ifname: 'lo', ifindex: 0, role: 'primary', metered: false } as const;
+    agent.handle({ kind: 'local-up', local });
+  }
+  const events = new KernelEvents(agent, pathManager, {
+    gather: () => gatherSnapshot(sockets, now),
+    log: silent,
+    failed: (error) => {
+      throw error;
+    },
+    fd: undefined,
+    receiveBuffer: 16 << 20,
+  });
+  const reading = async (): Promise<Reading> => {
     let blocked = 0;
     let turn = now();
     let watching = true;
@@ -125,22 +141,20 @@ async function measure(): Promise<void> {
       if (watching) setImmediate(watch);
     };
     watch();
-    const began = now();
+    const began = turn;
     await events.resync();
-    const ms = now() - began;
     watching = false;
-    events.close();
-    const subflows = [...agent.connections.values()].reduce(
-      (sum, connection) => sum + connection.subflows.length,
-      0,
-    );
-    if (round > 0) readings.push({ subflows, ms, blocked }); // the first one warms up
-    agent.resync({ connections: [] }); // ends the timers of its controllers
-  }
+    watch();
+    return { resync: now() - began, blocked };
+  };
+  const readings: Readings = { restart: await reading(), overrun: await reading() };
+  const subflows = [...agent.connections.values()].flatMap((connection) => connection.subflows);
+  if (subflows.length !== size) throw new Error(`${subflows.length} subflows instead of ${size}`);
   console.log(JSON.stringify(readings));
+  events.close();
 }
 
 if (process.argv[1] === SELF) {
-  if (process.argv[2] === 'hold') await hold(Number(process.argv[3]), process.argv[4]!);
-  else await measure();
+  const [job, count, ...ips] = process.argv.slice(2) as [string, string, ...string[]];
+  await (job === 'hold' ? hold(Number(count), ips[0]!) : measure(Number(count), ips));
 }
