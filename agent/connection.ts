@@ -97,7 +97,8 @@ export class LiveConnection implements Contract {
   choice: Choice;
   established = false;
   handlers: Handlers = {};
-  readonly subflows: LiveSubflow[] = [];
+  /** Replaced, never changed: so it is as long as it needs to be, and may be gone through while subflows end. */
+  subflows: readonly LiveSubflow[] = [];
   remotes: Remote[];
   pending: PendingOpen[] | undefined;
   queue: { command: Command; why: string }[] | undefined;
@@ -202,8 +203,12 @@ export class LiveConnection implements Contract {
     return this.subflows.find((subflow) => subflow.joins(local, remote));
   }
 
+  add(subflow: LiveSubflow): void {
+    this.subflows = this.subflows.concat(subflow);
+  }
+
   remove(subflow: LiveSubflow): void {
-    this.subflows.splice(this.subflows.indexOf(subflow), 1);
+    this.subflows = this.subflows.filter((other) => other !== subflow);
   }
 
   /** Takes out the pending open that a subflow with these ends answers, oldest first. */

@@ -290,10 +290,11 @@ export class Agent implements Services {
       since: this.now(),
       commandable: this.#ports.kernel.commandable(token, !found),
       choice: this.#settings.choose({ token, side, local: ends.local, remote: ends.remote }),
-      remote: { ...ends.remote, id: 0 },
+      // Spread, each would have a hidden class of its own.
+      remote: { ip: ends.remote.ip, port: ends.remote.port, id: 0 },
       found,
     });
-    connection.subflows.push(this.#subflow(ends));
+    connection.add(this.#subflow(ends));
     this.connections.set(token, connection);
     this.#attach(connection);
     return connection;
@@ -336,7 +337,7 @@ export class Agent implements Services {
       subflow.backup ||= opened.command.backup; // the event tells only what the peer asked for
       this.#ports.kernel.opened(connection.token, opened.command, subflow);
     }
-    connection.subflows.push(subflow);
+    connection.add(subflow);
     this.#executor.call(connection, 'subflowUp', (handlers) =>
       handlers.subflowUp?.(subflow, opened?.command),
     );
@@ -369,7 +370,7 @@ export class Agent implements Services {
       if (!first) return; // all its subflows are gone just now: the events that follow will tell
       connection = this.#create(seen.token, seen.side, first, true);
     }
-    for (const subflow of [...connection.subflows]) {
+    for (const subflow of connection.subflows) {
       if (seen.subflows.some((ends) => subflow.joins(ends.local, ends.remote))) continue;
       this.#subflowDown(connection, subflow.ends(), ECONNABORTED, 0);
     }

@@ -13,13 +13,15 @@ export interface Decision {
 const KEPT = 64;
 
 export class Trail {
-  readonly #decisions: Decision[] = [];
+  #decisions: Decision[] = [];
   /** Decisions that fell out at the old end. */
   forgotten = 0;
 
   add(at: Millis, command: Command | undefined, why: string): Decision {
     const decision = { at, command, why, failure: undefined };
-    if (this.#decisions.push(decision) > KEPT) {
+    // Most connections have one at most: push() would make room for 17.
+    if (this.#decisions.length === 0) this.#decisions = [decision];
+    else if (this.#decisions.push(decision) > KEPT) {
       this.#decisions.shift();
       this.forgotten += 1;
     }
