@@ -195,7 +195,8 @@ export class LiveConnection implements Contract {
 
   /** Ends the controller's timers: at the connection's end, or when it gets another controller. */
   cancelTimers(): void {
-    for (const cancel of this.#timers ?? NONE) cancel();
+    if (!this.#timers) return;
+    for (const cancel of this.#timers) cancel();
     this.#timers = undefined;
   }
 

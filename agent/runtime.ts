@@ -128,9 +128,10 @@ export class Agent implements Services {
   *resyncSlices(snapshot: Snapshot, slice: Millis): Generator<void> {
     const { clock } = this.#ports;
     const moment = clock.now();
+    const steps = this.#resyncSteps(snapshot);
+    const step = () => steps.next();
     let began = moment;
-    for (const step of this.#resyncSteps(snapshot)) {
-      this.#turns.handle(step, moment);
+    while (!this.#turns.handle(step, moment).done) {
       if (clock.now() - began <= slice) continue;
       yield;
       began = clock.now();
@@ -138,24 +139,23 @@ export class Agent implements Services {
     this.#held = undefined;
   }
 
-  *#resyncSteps(snapshot: Snapshot): Generator<() => void> {
-    yield () => {
-      this.hold();
-      for (const observer of this.#observers) observer.resynced?.(snapshot);
-    };
+  *#resyncSteps(snapshot: Snapshot): Generator<void> {
+    this.hold();
+    for (const observer of this.#observers) observer.resynced?.(snapshot);
     const alive = new Set<Token>();
     for (const seen of snapshot.connections) {
-      yield () => {
-        alive.add(seen.token);
-        this.#reconcile(seen);
-      };
+      alive.add(seen.token);
+      this.#reconcile(seen);
+      yield;
     }
     for (const connection of this.connections.values()) {
-      yield () => {
-        if (!alive.has(connection.token)) this.#close(connection);
-      };
+      if (!alive.has(connection.token)) this.#close(connection);
+      yield;
     }
-    for (let at = 0; at < this.#held!.length; at++) yield () => this.#apply(this.#held![at]!);
+    for (let at = 0; at < this.#held!.length; at++) {
+      this.#apply(this.#held![at]!);
+      yield;
+    }
   }
 
   /** A new policy: connections whose controller or parameters differ start anew under the new ones. */

@@ -33,10 +33,11 @@ async function gather(sockets: SocketDiag, now: () => Millis): Promise<Snapshot>
     for (const subflow of chunk) {
       const connection = connections.get(subflow.token);
       if (!connection || subflow.state === 'syn-sent' || subflow.state === 'syn-recv') continue;
+      const ends = endsOf(subflow);
       if (subflow.initial) {
         connection.side = subflow.connected ? 'client' : 'server';
-        connection.subflows.unshift(endsOf(subflow)); // the policy goes by the ends of the first one
-      } else connection.subflows.push(endsOf(subflow));
+        connection.subflows = [ends, ...connection.subflows]; // the policy goes by the ends of the first one
+      } else connection.subflows = [...connection.subflows, ends];
     }
   }
   return { connections: [...connections.values()] };

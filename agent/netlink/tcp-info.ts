@@ -63,10 +63,8 @@ export function tcpInfo(view: DataView, from: number, to: number, at: Millis): S
  * their differences stay exact.
  */
 function sequenceAt(view: DataView, at: number): number {
-  const [low, high] = LITTLE_ENDIAN ? [at, at + 4] : [at + 4, at];
-  return (
-    (view.getUint32(high, LITTLE_ENDIAN) & 0x1fffff) * 0x1_0000_0000 + view.getUint32(low, LITTLE_ENDIAN)
-  );
+  const high = view.getUint32(LITTLE_ENDIAN ? at + 4 : at, LITTLE_ENDIAN) & 0x1fffff;
+  return high * 0x1_0000_0000 + view.getUint32(LITTLE_ENDIAN ? at : at + 4, LITTLE_ENDIAN);
 }
 
 export function mptcpInfo(view: DataView, from: number, to: number, at: Millis): ConnectionStats {
