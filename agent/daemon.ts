@@ -17,6 +17,7 @@ import { refuseIfServed, serveControl } from './control/server.ts';
 import { Converter } from './converter/converter.ts';
 import { machine } from './converter/machine.ts';
 import { Via } from './converter/via.ts';
+import { inlineMore } from './engine.ts';
 import { KernelEvents } from './events.ts';
 import type { Log } from './execution.ts';
 import { Journal } from './host/journal.ts';
@@ -146,6 +147,7 @@ export async function startDaemon(
   manager?.keep(KEPT_EVENTS, events.fd);
   await events.resync();
   rtos.watch((event) => agent.handle(event));
+  inlineMore();
   for (const _ of rehearse({ ...outside, sockets, host: facade, policy }, REHEARSAL_SLICE))
     await new Promise(setImmediate);
   const sampler = new Sampler(agent, clock, policy.sampleEvery, rtos.mode === 'sampling');

@@ -8,7 +8,7 @@ import { controllers } from '../controllers/all.ts';
 import { loadBpf } from './bpf/addon.ts';
 import { machineClock } from './clock.ts';
 import { startDaemon } from './daemon.ts';
-import { tuneEngine } from './engine.ts';
+import { compileEarly } from './engine.ts';
 import { showLive } from './live.ts';
 import { loadAddon } from './netlink/addon.ts';
 import { HELP, type Options, parseOptions } from './options.ts';
@@ -62,7 +62,7 @@ async function run(file: string, options: Options): Promise<void> {
   } catch {
     log.debug({}, 'runs at normal priority: no CAP_SYS_NICE');
   }
-  tuneEngine();
+  compileEarly();
   const addon = loadAddon();
   const clock = machineClock;
   const manager = serviceManager(env, pid, addon, process.hrtime.bigint);
