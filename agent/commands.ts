@@ -5,24 +5,39 @@ import type { Command, ConnectionStats, Failure, Millis, Stats, Subflow, Token }
 import type { PathManager } from './netlink/mptcp-pm.ts';
 import type { SocketDiag } from './netlink/sock-diag.ts';
 import { NetlinkError } from './netlink/socket.ts';
+import type { Pinger } from './ping/pinger.ts';
+
+const EOPNOTSUPP = 95;
 
 export class NetlinkKernel implements Kernel {
   #pathManager: PathManager;
   #sockets: SocketDiag;
   #now: () => Millis;
   #userspaceNow: () => boolean;
+  #pinger: Pick<Pinger, 'send'> | undefined;
   /** Whether the kernel heeds the backup flag of an open; undefined until one has shown it. */
   #takesBackup: boolean | undefined;
 
   /** `userspaceNow`: whether connections that are made now go to the userspace path manager. */
-  constructor(pathManager: PathManager, sockets: SocketDiag, now: () => Millis, userspaceNow: () => boolean) {
+  constructor(
+    pathManager: PathManager,
+    sockets: SocketDiag,
+    now: () => Millis,
+    userspaceNow: () => boolean,
+    pinger?: Pick<Pinger, 'send'>,
+  ) {
     this.#pathManager = pathManager;
     this.#sockets = sockets;
     this.#now = now;
     this.#userspaceNow = userspaceNow;
+    this.#pinger = pinger;
   }
 
   execute(token: Token, command: Command): Failure | undefined {
+    if (command.kind === 'ping')
+      return this.#pinger
+        ? this.#pinger.send(token, command)
+        : { errno: EOPNOTSUPP, message: 'there are no pings here' };
     try {
       this.#pathManager.execute(token, command);
       return undefined;

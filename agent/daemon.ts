@@ -29,6 +29,7 @@ import type { Addon } from './netlink/addon.ts';
 import { PathManager } from './netlink/mptcp-pm.ts';
 import { SocketDiag } from './netlink/sock-diag.ts';
 import type { NetlinkError } from './netlink/socket.ts';
+import { Pinger } from './ping/pinger.ts';
 import { chooser } from './policy/choose.ts';
 import { hostSettings } from './policy/host.ts';
 import { PolicyFile } from './policy/reload.ts';
@@ -106,7 +107,14 @@ export async function startDaemon(
   const process = (token: Token): number | undefined => identities.identityOf(token)?.pid;
   const apps = new Apps({ now, ...socketsOf(sockets), process });
   const appSwitch = new AppSwitch(() => openMptcpSwitch(outside.bpf), { clock, log });
-  const kernel = new NetlinkKernel(pathManager, sockets, () => agent.now(), userspaceByDefault(clock));
+  const pinger = new Pinger(addon, clock, (event) => agent.handle(event));
+  const kernel = new NetlinkKernel(
+    pathManager,
+    sockets,
+    () => agent.now(),
+    userspaceByDefault(clock),
+    pinger,
+  );
   const agent: Agent = new Agent({ kernel, clock, random: outside.random, log }, settings());
   const rtos = openRtoEvents(outside.bpf);
   const journal = new Journal(join(folder, 'host.json'), log);
@@ -156,7 +164,10 @@ export async function startDaemon(
     gid: groupId('smappd'),
     peerCredentials: addon.peerCredentials,
   });
-  await converter.start(policy.converter).catch((err) => log.error({ err }, 'the converter does not run'));
+  await converter.start(policy.converter).catch((error: Error) => {
+    stuck = `the converter does not run: ${error.message}`;
+    log.error({}, stuck);
+  });
   appSwitch.configure(policy.apps);
   await via.configure(policy.apps);
   policyFile.watch();
@@ -211,6 +222,7 @@ export async function startDaemon(
       identities.close();
       appSwitch.close();
       via.close();
+      pinger.close();
       await control.close();
       await converter.stop().catch((err) => log.warn({ err }, 'the converter left something behind'));
       events.close();

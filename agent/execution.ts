@@ -159,5 +159,7 @@ export function describe(command: Command): string {
       return `announce ${command.local.ip}${command.port ? `:${command.port}` : ''}`;
     case 'withdraw':
       return `withdraw ${command.local.ip}`;
+    case 'ping':
+      return `ping ${endpoint(command.remote)} from ${command.ports.length} ports of ${command.local.ip}`;
   }
 }

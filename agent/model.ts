@@ -115,7 +115,14 @@ export type Command =
   | { readonly kind: 'close'; readonly subflow: Subflow }
   | { readonly kind: 'backup'; readonly subflow: Subflow; readonly on: boolean }
   | { readonly kind: 'announce'; readonly local: Local; readonly port?: number }
-  | { readonly kind: 'withdraw'; readonly local: Local };
+  | { readonly kind: 'withdraw'; readonly local: Local }
+  /** Asks the peer for an answer that opens nothing, from ports that nobody has: the answers are `pong`. */
+  | {
+      readonly kind: 'ping';
+      readonly local: Local;
+      readonly remote: Remote;
+      readonly ports: readonly number[];
+    };
 
 /** Why a command failed: the kernel's errno and its extended-ack text, or ETIMEDOUT by the agent's own deadline. */
 export interface Failure {
@@ -156,6 +163,14 @@ export type Event =
       readonly local: Address;
       readonly remote: Address;
       readonly rto: Millis;
+    }
+  /** A ping was answered after so long. */
+  | {
+      readonly kind: 'pong';
+      readonly token: Token;
+      readonly local: Address;
+      readonly remote: Address;
+      readonly took: Millis;
     }
   | { readonly kind: 'local-up' | 'local-down'; readonly local: Local }
   /** Events were lost (ENOBUFS): what is known may be wrong until the next resync. */

@@ -241,7 +241,7 @@ export class Agent implements Services {
     }
     const connection = this.connections.get(event.token);
     if (!connection) {
-      this.unknown += 1;
+      if (event.kind !== 'pong') this.unknown += 1; // that one is late, not the state
       return;
     }
     switch (event.kind) {
@@ -270,6 +270,10 @@ export class Agent implements Services {
         subflow.backup = event.backup;
         return this.#executor.call(connection, 'priority', (handlers) => handlers.priority?.(subflow));
       }
+      case 'pong':
+        return this.#executor.call(connection, 'pong', (handlers) =>
+          handlers.pong?.(event.local, event.took),
+        );
       case 'stalled': {
         const subflow = connection.find(event.local, event.remote);
         // Before that, nothing can be done about it.

@@ -1,19 +1,20 @@
 /**
  * ecmp: several subflows over paths that routers choose by a hash of the ports; finds ports that use them all.
  *
- * SMAPP section 4.4 closes the subflow with the lowest pacing rate every 2.5 s. On today's kernel that is slower
- * than doing nothing, because with each close the kernel sends again all that the connection has under way
- * (net/mptcp/protocol.c, __mptcp_retransmit_pending_data). Here the subflows in use fill the queues of their
- * paths, and others that carry no data are opened beside them: one whose handshake took much less time than
- * theirs is on a path that nobody uses. It is promoted by MP_PRIO and the slowest one demoted. Sharing a path
- * makes a subflow slow, so a path in use is not given up. Closes come together, so that they cost as one.
+ * SMAPP section 4.4 closes the subflow with the lowest pacing rate every 2.5 s, and hopes for a better port. On today's
+ * kernel that is slower than doing nothing, because with each close the kernel sends again all that the connection
+ * has under way (net/mptcp/protocol.c, __mptcp_retransmit_pending_data). Here ports are tried before they are used: a ping
+ * from a port takes the path that a subflow from it would take. The subflows in use fill the queues of their paths,
+ * so an answer that takes as long as none of them has come over a path that nobody uses. A subflow is opened from
+ * that port, and the slowest one demoted by MP_PRIO. Nothing is closed while there is data.
  */
-import { type Connection, defineController, type Subflow } from './controller.ts';
+import { type Connection, defineController, type Millis, type Subflow } from './controller.ts';
 import { count, duration, ratio } from './params.ts';
 
+const PORT_IN_USE = 98;
 const CLOSED_BY_US = 103;
-/** Round trips from the SYN/ACK until the handshake's fourth packet has surely come: MP_PRIO is refused before. */
-const SETTLED = 3;
+/** Linux chooses ports from here by default (net.ipv4.ip_local_port_range). */
+const PORTS = { first: 32_768, count: 28_232 };
 
 export default defineController({
   name: 'ecmp',
@@ -21,113 +22,131 @@ export default defineController({
   params: {
     subflows: count(5, 'subflows that carry data'),
     joins: count(8, 'most subflows besides the first; a server on Linux without a daemon takes eight'),
-    handful: count(4, 'tries at a time'),
-    tries: count(16, 'tries of one search'),
-    closes: count(
-      1,
-      'times in one search that spares are closed to make room: what is under way is sent again',
-    ),
+    pings: count(16, 'ports that are tried at a time'),
+    rounds: count(6, 'times that ports are tried in one search'),
     period: duration(
-      '1s',
-      'time between two tries: long enough for a new subflow to fill the queue of its path',
+      '500ms',
+      'time between them: long enough for a new subflow to fill the queue of its path',
     ),
-    quick: ratio(
-      0.7,
-      'a handshake shorter than this share of the shortest round trip in use found an empty path',
+    apart: ratio(
+      0.15,
+      'an answer whose time differs by more than this share from every round trip in use has come over an unused path',
     ),
     pause: duration('1m', 'time from one search to the next: paths may change'),
   },
 
-  attach(conn, { subflows, joins, handful, tries, closes, period, quick, pause }) {
+  attach(conn, { subflows, joins, pings, rounds, period, apart, pause }) {
     if (conn.side !== 'client') return {};
     const before = new Map<string, number>();
-    let bytes = new Map<Subflow, number>();
+    let carried = new Map<Subflow, number>();
     let room = joins;
-    let made = 0;
-    let closed = 0;
-    let promoted = false;
+    let round = 0;
+    /** Ports that seemed to be on unused paths: asked again, because queues may have changed meanwhile. */
+    const promising = new Set<number>();
+    let found: Millis[] = [];
 
     const active = (): Subflow[] => conn.subflows.filter(({ backup }) => !backup);
-    const idle = (): Subflow[] => conn.subflows.filter(({ backup }) => backup);
 
     function search(): void {
-      bytes = new Map(active().map((subflow) => [subflow, progress(conn, subflow, before)]));
-      if ([...bytes.values()].every((carried) => carried === 0)) return rest();
-      if (conn.opening.length > 0 || made >= tries) return;
+      carried = new Map(active().map((subflow) => [subflow, progress(conn, subflow, before)]));
+      if ([...carried.values()].every((bytes) => bytes === 0)) return rest();
+      if (conn.opening.length > 0 || round >= rounds) return;
       const missing = subflows - active().length;
-      if (missing > 0) return open(conn, missing, false, `${subflows} subflows wanted`);
-      promoted = false;
-      let free = room - (conn.subflows.length - 1);
-      if (free <= 0 && closed < closes) {
-        const empty = idle().filter((one) => holds(conn, one) === 0);
-        for (const subflow of empty) conn.do({ kind: 'close', subflow }, 'room for other tries');
-        free += empty.length;
-        closed += 1;
-      }
-      const wanted = Math.min(handful, Math.max(0, free), tries - made);
-      made = free > 0 ? made + wanted : tries;
-      open(conn, wanted, true, `is there an unused path? ${made} of ${tries} tries`);
-      if (made < tries) return;
-      conn.after(pause, () => {
-        made = 0;
-        closed = 0;
-      });
+      if (missing > 0) return refill(missing);
+      if (conn.subflows.length > room) return;
+      round += 1;
+      if (round === rounds) conn.after(pause, () => (round = 0));
+      found = [];
+      promising.clear();
+      const ports = Array.from(
+        { length: pings },
+        () => PORTS.first + Math.floor(conn.random() * PORTS.count),
+      );
+      ask(ports, `is there an unused path? Round ${round} of ${rounds}`);
+    }
+
+    function refill(missing: number): void {
+      const idle = conn.subflows.filter(({ backup }) => backup).slice(0, missing);
+      for (const subflow of idle)
+        conn.do({ kind: 'backup', subflow, on: false }, `${subflows} subflows wanted`);
+      const free = room - (conn.subflows.length - 1);
+      for (let i = idle.length; i < missing && i - idle.length < free; i++)
+        open(conn, `${subflows} subflows wanted`);
     }
 
     /** Nothing is under way, so nothing is sent again by closing. */
     function rest(): void {
-      const progress = conn.readConnection();
-      if (!progress || progress.sndUna !== progress.writeSeq) return;
-      for (const subflow of idle()) conn.do({ kind: 'close', subflow }, 'not needed');
+      const state = conn.readConnection();
+      if (!state || state.sndUna !== state.writeSeq) return;
+      for (const subflow of conn.subflows.filter(({ backup }) => backup))
+        conn.do({ kind: 'close', subflow }, 'not needed');
     }
 
-    function judge(probe: Subflow): void {
-      const took = conn.read(probe)?.srtt ?? Number.POSITIVE_INFINITY;
-      const usual = Math.min(...active().map((subflow) => conn.read(subflow)?.srtt ?? took));
-      const why = `its handshake took ${Math.round(took)} ms, the quickest round trip in use ${Math.round(usual)} ms`;
-      if (took >= quick * usual) return conn.note(why);
-      if (promoted) return conn.note(`${why}; it may be on the path that was just found`);
-      promoted = true;
-      conn.after(SETTLED * took, () => promote(probe, why));
+    function ask(ports: readonly number[], why: string): void {
+      const path = samePath(conn);
+      if (path) conn.do({ kind: 'ping', ...path, ports }, why);
     }
 
-    function promote(probe: Subflow, why: string): void {
-      if (!conn.subflows.includes(probe)) return;
-      const slowest = active().sort((a, b) => (bytes.get(a) ?? 0) - (bytes.get(b) ?? 0));
-      conn.do({ kind: 'backup', subflow: probe, on: false }, why);
-      for (const subflow of slowest.slice(0, active().length + 1 - subflows))
-        conn.do(
-          { kind: 'backup', subflow, on: true },
-          `the slowest: ${bytes.get(subflow) ?? 0} B in ${period} ms`,
-        );
-    }
+    const unlike = (took: Millis, others: readonly Millis[]): boolean =>
+      others.every((other) => Math.abs(took - other) > apart * other);
 
     return {
       established() {
-        open(conn, subflows - conn.subflows.length, false, `${subflows} subflows wanted`);
+        for (let made = conn.subflows.length; made < subflows; made++)
+          open(conn, `${subflows} subflows wanted`);
         conn.every(period, search);
       },
-      subflowUp: (subflow, opened) => opened?.backup && judge(subflow),
-      subflowDown: (subflow) => void before.delete(subflow.key),
+      pong({ port }, took) {
+        const used = active().flatMap((subflow) => conn.read(subflow)?.srtt ?? []);
+        const isNew = unlike(took, used) && unlike(took, found);
+        if (!promising.delete(port)) {
+          if (!isNew) return;
+          promising.add(port);
+          return ask(
+            [port],
+            `an answer took ${Math.round(took)} ms, round trips in use ${used.map(Math.round).join(', ')} ms`,
+          );
+        }
+        if (!isNew || conn.subflows.length + conn.opening.length > room) return;
+        found.push(took);
+        open(
+          conn,
+          `twice an answer to this port came over an unused path, now in ${Math.round(took)} ms`,
+          port,
+        );
+      },
+      subflowUp(_, opened) {
+        if (!opened?.localPort) return;
+        const slowest = active().sort((a, b) => (carried.get(a) ?? Infinity) - (carried.get(b) ?? Infinity));
+        for (const subflow of slowest.slice(0, active().length - subflows))
+          conn.do(
+            { kind: 'backup', subflow, on: true },
+            `the slowest: ${carried.get(subflow)} B in ${period} ms`,
+          );
+      },
+      subflowDown(subflow, errno) {
+        before.delete(subflow.key);
+        // A peer that takes no more says so after the handshake.
+        if (errno !== CLOSED_BY_US && conn.now() - subflow.since < period) room = conn.subflows.length - 1;
+      },
       failed(command, { errno }) {
-        // The peer takes no more; a refused try costs as much as a close.
-        if (command.kind === 'open' && errno !== CLOSED_BY_US) room = conn.subflows.length - 1;
+        if (command.kind === 'ping') round = rounds;
+        if (command.kind === 'open' && errno !== PORT_IN_USE) room = conn.subflows.length - 1;
       },
     };
   },
 });
 
-function open(conn: Connection, wanted: number, backup: boolean, why: string): void {
-  const [first] = conn.subflows;
-  const local = conn.locals.find(({ ip }) => ip === first?.local.ip);
-  const remote = conn.remotes.find(({ id }) => id === first?.remoteId);
-  if (local && remote) for (let i = 0; i < wanted; i++) conn.do({ kind: 'open', local, remote, backup }, why);
+/** Between the addresses of the first subflow. */
+function samePath({ subflows: [first], locals, remotes }: Connection) {
+  const local = locals.find(({ ip }) => ip === first?.local.ip);
+  const remote = remotes.find(({ id }) => id === first?.remoteId);
+  return local && remote && { local, remote };
 }
 
-/** Segments, or bytes not sent yet, that it would take with it. */
-function holds(conn: Connection, subflow: Subflow): number {
-  const stats = conn.read(subflow);
-  return stats ? stats.unacked + stats.notSent : 0;
+function open(conn: Connection, why: string, localPort = 0): void {
+  const path = samePath(conn);
+  if (path) conn.do({ kind: 'open', ...path, backup: false, localPort }, why);
 }
 
 /** Bytes acknowledged since it was last asked. */

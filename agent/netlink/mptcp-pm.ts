@@ -41,6 +41,7 @@ export const ADDR_FLAG_BACKUP = 1 << 2;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const ESRCH = 3;
+const EINVAL = 22;
 
 /** Attribute set `address`; `addr4` is written for IPv4 and `addr6` for IPv6. */
 export const ADDRESS = new Attributes({
@@ -168,8 +169,15 @@ function addressAttr(ip: string, mapped: boolean, { id, port, flags, ifIdx }: Ad
   };
 }
 
+/** What the kernel's path manager can be told. */
+export type PathCommand = Exclude<Command, { kind: 'ping' }>;
+
 /** The kernel's command and attributes for one of ours. */
-export function encodeCommand(token: Token, command: Command, mapped = false): [command: number, Request] {
+export function encodeCommand(
+  token: Token,
+  command: PathCommand,
+  mapped = false,
+): [command: number, Request] {
   switch (command.kind) {
     case 'open': {
       const { local, remote, backup, localPort } = command;
@@ -219,6 +227,8 @@ export function encodeCommand(token: Token, command: Command, mapped = false): [
   }
 }
 
+/** MPTCP address ids; those of addresses with a port come from the end. */
+const IDS = { firstOfPorts: 192, last: 255 };
 const NOWHERE = { family: AF_INET, addr4: '0.0.0.0', port: 1 };
 
 /** The path manager of the network namespace that we are in. Failures are NetlinkErrors. */
@@ -237,11 +247,18 @@ export class PathManager {
     return this.#channel.watch(fd === undefined ? [group] : [], receiveBuffer, listener, fd);
   }
 
-  execute(token: Token, command: Command): void {
+  execute(token: Token, command: PathCommand): void {
     let outcome = this.#send(command.kind, ...encodeCommand(token, command));
     if (outcome.errno === ESRCH && mayBeMapped(command)) {
       // No such subflow: the socket is a dual-stack one, and the kernel compares family and all.
       outcome = this.#send(command.kind, ...encodeCommand(token, command, true));
+    }
+    if (command.kind === 'open' && command.localPort) {
+      // To the kernel an address with a port is one of its own, whose id none of the connection's others may have.
+      for (let id = IDS.last; id >= IDS.firstOfPorts && outcome.errno === EINVAL; id--) {
+        const local = { ...command.local, id };
+        outcome = this.#send(command.kind, ...encodeCommand(token, { ...command, local }));
+      }
     }
     if (outcome.errno !== 0) throw refusal(command.kind, outcome);
   }
@@ -271,6 +288,6 @@ export class PathManager {
   }
 }
 
-function mayBeMapped(command: Command): boolean {
+function mayBeMapped(command: PathCommand): boolean {
   return (command.kind === 'close' || command.kind === 'backup') && isIp4(command.subflow.local.ip);
 }

@@ -86,5 +86,6 @@ NAPI_MODULE_INIT()
 	socket_init(env, exports);
 	notify_init(env, exports);
 	peer_init(env, exports);
+	raw_init(env, exports);
 	return exports;
 }

@@ -37,6 +37,26 @@ export class NetlinkSocket {
   close(): void;
 }
 
+/**
+ * TCP segments that the kernel's TCP does not know of, between two addresses (raw(7); needs CAP_NET_RAW). What comes is SYN
+ * and RST segments only, from the remote address; IPv4 ones with their IP header.
+ */
+export class RawTcpSocket {
+  /** `interfaceName` is SO_BINDTODEVICE. */
+  constructor(local: string, remote: string, interfaceName?: string);
+  /** Sends the first `length` bytes of `segment`, whose checksum is the caller's. */
+  send(segment: Uint8Array, length: number): void;
+  /** As those of NetlinkSocket. */
+  watch(
+    buffer: Uint8Array,
+    lengths: Int32Array,
+    onDatagrams: (count: number) => void,
+    onError: (errno: number) => void,
+  ): void;
+  unwatch(): void;
+  close(): void;
+}
+
 /** A non-blocking, close-on-exec stream socket, MPTCP (protocol 262) unless `tcp`; for `new net.Socket({ fd })`. */
 export function streamSocket(family: 4 | 6, tcp?: boolean): number;
 /** SO_REUSEADDR, then bind; port 0 lets the kernel choose. `interfaceName` is SO_BINDTODEVICE. */

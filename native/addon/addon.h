@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define METHOD(name, function) { name, NULL, function, NULL, NULL, NULL, napi_enumerable, NULL }
@@ -35,9 +36,13 @@ bool get_text(napi_env env, napi_value value, char **out);
 bool get_bytes(napi_env env, napi_value value, struct bytes *out);
 napi_value make_int(napi_env env, int64_t value);
 
+/* Returns the length of the address, or 0 when the text is none. An IPv6 address may end in "%eth0". */
+socklen_t parse_address(const char *ip, int port, struct sockaddr_storage *out);
+
 void netlink_init(napi_env env, napi_value exports);
 void socket_init(napi_env env, napi_value exports);
 void notify_init(napi_env env, napi_value exports);
+void raw_init(napi_env env, napi_value exports);
 void peer_init(napi_env env, napi_value exports);
 
 #endif

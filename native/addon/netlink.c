@@ -3,7 +3,7 @@
  * class NetlinkSocket: requests that are answered before send() returns, dumps a datagram at a time.
  * The caller owns every buffer, so that nothing is allocated per message. watch.c has the event loop's side.
  */
-#include "netlink.h"
+#include "datagrams.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -12,16 +12,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct netlink *netlink_of(napi_env env, napi_value self)
+struct datagrams *datagrams_of(napi_env env, napi_value self)
 {
-	struct netlink *socket = NULL;
+	struct datagrams *socket = NULL;
 
 	if (napi_unwrap(env, self, (void **)&socket) != napi_ok) {
-		napi_throw_type_error(env, "ERR_INVALID_THIS", "not a NetlinkSocket");
+		napi_throw_type_error(env, "ERR_INVALID_THIS", "not a socket of datagrams");
 		return NULL;
 	}
 	if (socket->fd < 0) {
-		throw_errno(env, EBADF, "netlink");
+		throw_errno(env, EBADF, "socket");
 		return NULL;
 	}
 	return socket;
@@ -29,7 +29,7 @@ struct netlink *netlink_of(napi_env env, napi_value self)
 
 static void finalize(napi_env env, void *data, void *hint)
 {
-	struct netlink *socket = data;
+	struct datagrams *socket = data;
 
 	(void)env;
 	(void)hint;
@@ -37,6 +37,19 @@ static void finalize(napi_env env, void *data, void *hint)
 	if (socket->fd >= 0)
 		close(socket->fd);
 	free(socket);
+}
+
+napi_value datagrams_wrap(napi_env env, napi_value self, int fd)
+{
+	struct datagrams *socket = calloc(1, sizeof(*socket));
+
+	if (!socket) {
+		close(fd);
+		return throw_errno(env, ENOMEM, "calloc");
+	}
+	socket->fd = fd;
+	napi_wrap(env, self, socket, finalize, NULL, NULL);
+	return self;
 }
 
 /* Returns the file descriptor, or a negative errno. */
@@ -71,7 +84,6 @@ static napi_value construct(napi_env env, napi_callback_info info)
 	struct sockaddr_nl address;
 	socklen_t length = sizeof(address);
 	napi_value argv[3], self;
-	struct netlink *netlink;
 	napi_valuetype type;
 
 	if (!get_arguments(env, info, 3, argv, &self) || !get_int(env, argv[0], &protocol) ||
@@ -90,21 +102,16 @@ static napi_value construct(napi_env env, napi_callback_info info)
 		if (address.nl_family != AF_NETLINK)
 			return throw_errno(env, EPROTOTYPE, "getsockname");
 	}
-	netlink = calloc(1, sizeof(*netlink));
-	if (!netlink)
-		return throw_errno(env, ENOMEM, "calloc");
-	netlink->fd = fd;
-	napi_wrap(env, self, netlink, finalize, NULL, NULL);
-	return self;
+	return datagrams_wrap(env, self, fd);
 }
 
 static napi_value get_fd(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value self;
 
 	get_arguments(env, info, 0, NULL, &self);
-	netlink = netlink_of(env, self);
+	netlink = datagrams_of(env, self);
 	return netlink ? make_int(env, netlink->fd) : NULL;
 }
 
@@ -112,11 +119,11 @@ static napi_value get_port_id(napi_env env, napi_callback_info info)
 {
 	struct sockaddr_nl address;
 	socklen_t length = sizeof(address);
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value self;
 
 	get_arguments(env, info, 0, NULL, &self);
-	netlink = netlink_of(env, self);
+	netlink = datagrams_of(env, self);
 	if (!netlink)
 		return NULL;
 	if (getsockname(netlink->fd, (struct sockaddr *)&address, &length))
@@ -126,13 +133,13 @@ static napi_value get_port_id(napi_env env, napi_callback_info info)
 
 static napi_value get_receive_buffer(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value self;
 	socklen_t length = sizeof(int);
 	int size;
 
 	get_arguments(env, info, 0, NULL, &self);
-	netlink = netlink_of(env, self);
+	netlink = datagrams_of(env, self);
 	if (!netlink)
 		return NULL;
 	if (getsockopt(netlink->fd, SOL_SOCKET, SO_RCVBUF, &size, &length))
@@ -142,12 +149,12 @@ static napi_value get_receive_buffer(napi_env env, napi_callback_info info)
 
 static napi_value join(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value argv[1], self;
 	int32_t group;
 
 	get_arguments(env, info, 1, argv, &self);
-	netlink = netlink_of(env, self);
+	netlink = datagrams_of(env, self);
 	if (!netlink || !get_int(env, argv[0], &group))
 		return NULL;
 	if (setsockopt(netlink->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
@@ -155,7 +162,7 @@ static napi_value join(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-static bool send_message(napi_env env, struct netlink *netlink, napi_value message, napi_value length)
+static bool send_message(napi_env env, struct datagrams *netlink, napi_value message, napi_value length)
 {
 	struct bytes bytes;
 	ssize_t sent;
@@ -175,7 +182,7 @@ static bool send_message(napi_env env, struct netlink *netlink, napi_value messa
 	return sent >= 0;
 }
 
-static napi_value receive_datagram(napi_env env, struct netlink *netlink, napi_value reply)
+static napi_value receive_datagram(napi_env env, struct datagrams *netlink, napi_value reply)
 {
 	struct bytes bytes;
 	ssize_t length;
@@ -196,29 +203,41 @@ static napi_value receive_datagram(napi_env env, struct netlink *netlink, napi_v
 
 static napi_value netlink_request(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value argv[3], self;
 
 	get_arguments(env, info, 3, argv, &self);
-	netlink = netlink_of(env, self);
+	netlink = datagrams_of(env, self);
 	if (!netlink || !send_message(env, netlink, argv[0], argv[1]))
 		return NULL;
 	return receive_datagram(env, netlink, argv[2]);
 }
 
+napi_value datagrams_send(napi_env env, napi_callback_info info)
+{
+	struct datagrams *socket;
+	napi_value argv[2], self;
+
+	get_arguments(env, info, 2, argv, &self);
+	socket = datagrams_of(env, self);
+	if (socket)
+		send_message(env, socket, argv[0], argv[1]);
+	return NULL;
+}
+
 static napi_value netlink_receive(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value argv[1], self;
 
 	get_arguments(env, info, 1, argv, &self);
-	netlink = netlink_of(env, self);
+	netlink = datagrams_of(env, self);
 	return netlink ? receive_datagram(env, netlink, argv[0]) : NULL;
 }
 
-static napi_value netlink_close(napi_env env, napi_callback_info info)
+napi_value datagrams_close(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *netlink;
 	napi_value self;
 
 	get_arguments(env, info, 0, NULL, &self);
@@ -241,7 +260,7 @@ void netlink_init(napi_env env, napi_value exports)
 		METHOD("receive", netlink_receive),
 		METHOD("watch", watch),
 		METHOD("unwatch", unwatch),
-		METHOD("close", netlink_close),
+		METHOD("close", datagrams_close),
 	};
 	napi_value constructor;
 

@@ -32,8 +32,7 @@ static napi_value stream_socket(napi_env env, napi_callback_info info)
 	return fd < 0 ? throw_errno(env, errno, "socket") : make_int(env, fd);
 }
 
-/* Returns the length of the address, or 0 when the text is none. An IPv6 address may end in "%eth0". */
-static socklen_t parse_address(const char *ip, int port, struct sockaddr_storage *out)
+socklen_t parse_address(const char *ip, int port, struct sockaddr_storage *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (!uv_ip4_addr(ip, port, (struct sockaddr_in *)out))

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A netlink socket in the event loop: recvmmsg into the caller's buffer, one callback a batch.
+ * A datagram socket in the event loop: recvmmsg into the caller's buffer, one callback a batch.
  *
  * libuv turns EPOLLERR, which a netlink socket raises after it lost messages (ENOBUFS), into UV_EBADF and
  * stops the handle. So whatever the status, the socket is drained, and after such a status the handle is
  * started again. Only an errno other than ENOBUFS ends the watching.
  */
-#include "netlink.h"
+#include "datagrams.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct watcher {
 	napi_async_cleanup_hook_handle cleanup;
 	/* `this`, the buffer, the lengths and both callbacks: alive as long as the watcher. */
 	napi_ref self, buffer, lengths_array, on_datagrams, on_error;
-	struct netlink *netlink;
+	struct datagrams *socket;
 	int32_t *lengths;
 	unsigned int batch;
 	struct mmsghdr messages[MAX_BATCH];
@@ -39,14 +39,14 @@ static void on_closed(uv_handle_t *handle)
 	free(watcher);
 }
 
-void watcher_stop(struct netlink *netlink)
+void watcher_stop(struct datagrams *socket)
 {
-	struct watcher *watcher = netlink->watcher;
+	struct watcher *watcher = socket->watcher;
 
 	if (!watcher)
 		return;
-	netlink->watcher = NULL;
-	watcher->netlink = NULL;
+	socket->watcher = NULL;
+	watcher->socket = NULL;
 	napi_delete_reference(watcher->env, watcher->self);
 	napi_delete_reference(watcher->env, watcher->buffer);
 	napi_delete_reference(watcher->env, watcher->lengths_array);
@@ -61,8 +61,8 @@ static void on_environment_end(napi_async_cleanup_hook_handle handle, void *data
 	struct watcher *watcher = data;
 
 	(void)handle;
-	if (watcher->netlink)
-		watcher_stop(watcher->netlink);
+	if (watcher->socket)
+		watcher_stop(watcher->socket);
 }
 
 static void call(struct watcher *watcher, napi_ref callback, int32_t argument)
@@ -87,8 +87,8 @@ static void drain(struct watcher *watcher)
 {
 	int round, i, count;
 
-	for (round = 0; round < MAX_ROUNDS && watcher->netlink; round++) {
-		count = recvmmsg(watcher->netlink->fd, watcher->messages, watcher->batch, MSG_DONTWAIT, NULL);
+	for (round = 0; round < MAX_ROUNDS && watcher->socket; round++) {
+		count = recvmmsg(watcher->socket->fd, watcher->messages, watcher->batch, MSG_DONTWAIT, NULL);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0 && errno == EAGAIN)
@@ -126,17 +126,17 @@ napi_value watch(napi_env env, napi_callback_info info)
 {
 	struct bytes buffer, lengths;
 	struct watcher *watcher;
-	struct netlink *netlink;
+	struct datagrams *socket;
 	napi_value argv[4], self, name;
 	uv_loop_t *loop;
 	size_t i, slot;
 	int error;
 
 	get_arguments(env, info, 4, argv, &self);
-	netlink = netlink_of(env, self);
-	if (!netlink || !get_bytes(env, argv[0], &buffer) || !get_bytes(env, argv[1], &lengths))
+	socket = datagrams_of(env, self);
+	if (!socket || !get_bytes(env, argv[0], &buffer) || !get_bytes(env, argv[1], &lengths))
 		return NULL;
-	if (netlink->watcher)
+	if (socket->watcher)
 		return throw_errno(env, EALREADY, "watch");
 	watcher = calloc(1, sizeof(*watcher));
 	if (!watcher)
@@ -147,13 +147,13 @@ napi_value watch(napi_env env, napi_callback_info info)
 		return throw_errno(env, EINVAL, "watch");
 	}
 	napi_get_uv_event_loop(env, &loop);
-	error = uv_poll_init(loop, &watcher->poll, netlink->fd);
+	error = uv_poll_init(loop, &watcher->poll, socket->fd);
 	if (error) {
 		free(watcher);
 		return throw_errno(env, -error, "epoll_ctl");
 	}
 	watcher->env = env;
-	watcher->netlink = netlink;
+	watcher->socket = socket;
 	watcher->lengths = (int32_t *)lengths.data;
 	watcher->poll.data = watcher;
 	slot = buffer.length / watcher->batch;
@@ -167,22 +167,22 @@ napi_value watch(napi_env env, napi_callback_info info)
 	napi_create_reference(env, argv[1], 1, &watcher->lengths_array);
 	napi_create_reference(env, argv[2], 1, &watcher->on_datagrams);
 	napi_create_reference(env, argv[3], 1, &watcher->on_error);
-	napi_create_string_utf8(env, "NetlinkSocket", NAPI_AUTO_LENGTH, &name);
+	napi_create_string_utf8(env, "DatagramSocket", NAPI_AUTO_LENGTH, &name);
 	napi_async_init(env, self, name, &watcher->context);
 	napi_add_async_cleanup_hook(env, on_environment_end, watcher, &watcher->cleanup);
-	netlink->watcher = watcher;
+	socket->watcher = watcher;
 	uv_poll_start(&watcher->poll, UV_READABLE, on_poll);
 	return NULL;
 }
 
 napi_value unwatch(napi_env env, napi_callback_info info)
 {
-	struct netlink *netlink;
+	struct datagrams *socket;
 	napi_value self;
 
 	get_arguments(env, info, 0, NULL, &self);
-	netlink = netlink_of(env, self);
-	if (netlink)
-		watcher_stop(netlink);
+	socket = datagrams_of(env, self);
+	if (socket)
+		watcher_stop(socket);
 	return NULL;
 }

@@ -12,9 +12,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Command, Event, Local, Subflow, SubflowEnds } from '../../agent/model.ts';
+import type { Event, Local, Subflow, SubflowEnds } from '../../agent/model.ts';
 import { type Addon, loadAddon } from '../../agent/netlink/addon.ts';
-import { decodeEvent, PathManager } from '../../agent/netlink/mptcp-pm.ts';
+import { decodeEvent, type PathCommand, PathManager } from '../../agent/netlink/mptcp-pm.ts';
 import { SocketDiag } from '../../agent/netlink/sock-diag.ts';
 import { Channel, NETLINK_ROUTE } from '../../agent/netlink/socket.ts';
 import { type Ends, FAMILIES, PORTS } from './scenario.ts';
@@ -106,7 +106,7 @@ async function captureFamily(family: string, ends: Ends): Promise<void> {
   const ours = established(seen, 'client');
   const theirs = established(seen, 'server');
 
-  const execute = (name: string, token: number, command: Command): void => {
+  const execute = (name: string, token: number, command: PathCommand): void => {
     tap.name = name;
     manager.execute(token, command);
     tap.name = '';

@@ -8,9 +8,9 @@
  *   events                                      listen IP PORT
  */
 import net from 'node:net';
-import type { Address, Command, Local, Remote, Subflow } from '../../agent/model.ts';
+import type { Address, Local, Remote, Subflow } from '../../agent/model.ts';
 import { loadAddon } from '../../agent/netlink/addon.ts';
-import { EVENT_ATTR, PathManager } from '../../agent/netlink/mptcp-pm.ts';
+import { EVENT_ATTR, type PathCommand, PathManager } from '../../agent/netlink/mptcp-pm.ts';
 
 const [verb, ...words] = process.argv.slice(2);
 const addon = loadAddon();
@@ -23,7 +23,7 @@ function options(): (keyword: string) => string | undefined {
   return (keyword) => pairs.get(keyword);
 }
 
-function command(): Command {
+function command(): PathCommand {
   const option = options();
   const text = (keyword: string): string => option(keyword) ?? usage();
   const local = (ip: string, id: string): Local => {

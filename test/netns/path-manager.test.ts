@@ -6,11 +6,13 @@ import { existsSync } from 'node:fs';
 import net from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as delay, setImmediate as turnOfEventLoop } from 'node:timers/promises';
+import { machineClock } from '../../agent/clock.ts';
 import type { Address, Command, Event, Local, Subflow, SubflowEnds, Token } from '../../agent/model.ts';
 import { loadAddon } from '../../agent/netlink/addon.ts';
 import { decodeEvent, PathManager } from '../../agent/netlink/mptcp-pm.ts';
 import { ALIVE, SocketDiag, type SubflowSocket } from '../../agent/netlink/sock-diag.ts';
 import { NetlinkError } from '../../agent/netlink/socket.ts';
+import { Pinger } from '../../agent/ping/pinger.ts';
 import { inOwnNamespace } from './own-namespace.ts';
 
 const addon = loadAddon();
@@ -281,6 +283,52 @@ function defineTests(): void {
     await ear.hear('closed', server.token);
     assert.ok(!ear.events.some((event) => event.kind === 'subflow-down'));
   });
+
+  for (const [family, ends] of Object.entries(families)) {
+    test(`${family}: subflows from ports of our choice, of one address too`, async (t) => {
+      const ear = new Ear();
+      t.after(() => ear.close());
+      const { client } = await connect(t, ear, ends);
+      const remote = { ...client.remote, id: 0 };
+      const local = localAt(ends.second, 3);
+      for (const localPort of [0, 41_001, 41_002]) {
+        const before = ear.events.length;
+        ear.manager.execute(client.token, { kind: 'open', local, remote, backup: false, localPort });
+        const up = await ear.hear('subflow-up', client.token, before);
+        assert.equal(up.local.ip, ends.second);
+        if (localPort) assert.equal(up.local.port, localPort);
+      }
+    });
+
+    test(`${family}: a ping is answered, and opens nothing`, async (t) => {
+      const ear = new Ear();
+      t.after(() => ear.close());
+      const { client } = await connect(t, ear, ends);
+      const heard: Event[] = [];
+      const pinger = new Pinger(addon, machineClock, (event) => heard.push(event));
+      t.after(() => pinger.close());
+      const remote = { ...client.remote, id: 0 };
+      const before = ear.events.length;
+      const ports = [41_003, 41_004];
+      const ping = { kind: 'ping', local: localAt(ends.second, 3), remote, ports } as const;
+      assert.equal(pinger.send(client.token, ping), undefined);
+      while (heard.length < ports.length) await delay(5);
+      const local = ports.map((port) => ({ ip: ends.second, port }));
+      assert.deepEqual(
+        heard.map(
+          (event) => event.kind === 'pong' && { ...event, took: event.took >= 0 && event.took < 1000 },
+        ),
+        local.map((one) => ({
+          kind: 'pong',
+          token: client.token,
+          local: one,
+          remote: client.remote,
+          took: true,
+        })),
+      );
+      assert.deepEqual(ear.events.slice(before), []);
+    });
+  }
 
   test('refusals carry errno, the kernel’s words and the operation', async (t) => {
     const ear = new Ear();

@@ -36,6 +36,8 @@ export class SimulatedKernel implements Kernel {
   closedErrno = 103;
   /** Readings of subflows that differ by their ports; before `readings`. */
   reading: ((local: Address) => Partial<Stats>) | undefined;
+  /** After how long a ping from this port is answered; never, where it says nothing. */
+  answers: ((port: number) => number | undefined) | undefined;
   connectionReading: Partial<ConnectionStats> | undefined;
   readonly inKernel = new Set<Token>();
   #connections = new Map<Token, { side: Side; subflows: SubflowEnds[] }>();
@@ -117,6 +119,15 @@ export class SimulatedKernel implements Kernel {
         );
         return undefined;
       }
+      case 'ping':
+        for (const port of command.ports) {
+          const took = this.answers?.(port);
+          if (took === undefined) continue;
+          const { local, remote } = command;
+          const ends = { local: { ip: local.ip, port }, remote: { ip: remote.ip, port: remote.port } };
+          this.#clock.after(took, () => this.#emit({ kind: 'pong', token, ...ends, took }));
+        }
+        return undefined;
       case 'backup':
       case 'announce':
       case 'withdraw':

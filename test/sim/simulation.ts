@@ -16,6 +16,8 @@ export class Simulation {
   readonly agent: Agent;
   readonly locals: readonly Local[];
   readonly trace: string[] = [];
+  /** What controllers draw from chance. */
+  random = (): number => 0.5;
 
   /** `params` as the controller gets them; those not given have their fallback. */
   constructor(controller: Controller, locals: readonly string[], params: Record<string, unknown> = {}) {
@@ -25,7 +27,7 @@ export class Simulation {
     const choice = { app: '', controller, params: { ...fallbacks, ...params }, why: 'the only one' };
     this.kernel = new SimulatedKernel(this.clock, (event) => this.agent.handle(event));
     this.agent = new Agent(
-      { kernel: this.kernel, clock: this.clock, random: () => 0.5, log: silent },
+      { kernel: this.kernel, clock: this.clock, random: () => this.random(), log: silent },
       { choose: () => choice, openDeadline: 5000 },
     );
     this.locals = locals.map((text, at) => localAddress(text, at + 1));
@@ -83,6 +85,8 @@ export function describeEvent(event: Event): string | undefined {
       return `priority ${event.local.ip} ${event.backup}`;
     case 'stalled':
       return `rto ${event.local.ip} ${event.rto}`;
+    case 'pong':
+      return `pong ${event.local.port} ${event.took}`;
     case 'remote-up':
       return `remote ${event.remote.ip} up`;
     case 'remote-down':

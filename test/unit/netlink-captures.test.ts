@@ -1,7 +1,7 @@
 /** The codecs against what Linux 6.1, 6.12 and 6.18 really said (test/captures): events, commands, answers, sockets. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { Command, Local, Subflow } from '../../agent/model.ts';
+import type { Local, Subflow } from '../../agent/model.ts';
 import { Writer } from '../../agent/netlink/attributes.ts';
 import {
   beginMessage,
@@ -13,7 +13,7 @@ import {
   putGenlHeader,
   readOutcome,
 } from '../../agent/netlink/message.ts';
-import { ATTR, decodeEvent, encodeCommand } from '../../agent/netlink/mptcp-pm.ts';
+import { ATTR, decodeEvent, encodeCommand, type PathCommand } from '../../agent/netlink/mptcp-pm.ts';
 import { connectionSocket, subflowSocket } from '../../agent/netlink/sock-diag.ts';
 import { captured, capturedAs, KERNELS, type Kernel } from '../captures/read.ts';
 import { type Ends, FAMILIES, PORTS } from '../captures/scenario.ts';
@@ -74,7 +74,7 @@ function expectedEvents(kernel: Kernel, ends: Ends, port: number): string[] {
   return kernel === '6.1' ? lines.filter((text) => !text.startsWith('listener')) : lines;
 }
 
-function commands({ second, server, announced }: Ends): Record<string, Command> {
+function commands({ second, server, announced }: Ends): Record<string, PathCommand> {
   const local: Local = { ip: second, id: 3, ifname: 'lo', ifindex: 0, role: 'backup', metered: false };
   const remote = { ip: server, port: PORTS.server, id: 0 };
   const subflow = { local: { ip: second, port: PORTS.second }, remote } as unknown as Subflow;
