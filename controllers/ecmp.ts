@@ -41,14 +41,20 @@ export default defineController({
     let carried = new Map<Subflow, number>();
     let room = joins;
     let round = 0;
-    /** Ports that seemed to be on unused paths: asked again, because queues may have changed meanwhile. */
-    const promising = new Set<number>();
+    /** Ports that seemed to be on unused paths, one a path: asked again, because queues may have changed meanwhile. */
+    const promising = new Map<number, Millis>();
     let found: Millis[] = [];
 
     const active = (): Subflow[] => conn.subflows.filter(({ backup }) => !backup);
 
     function search(): void {
-      carried = new Map(active().map((subflow) => [subflow, progress(conn, subflow, before)]));
+      carried = new Map(
+        active().map((subflow) => {
+          const bytes = progress(conn, subflow, before);
+          // One that has come meanwhile is not slow for that.
+          return [subflow, round > 0 && conn.now() - subflow.since < period ? Number.MAX_VALUE : bytes];
+        }),
+      );
       if ([...carried.values()].every((bytes) => bytes === 0)) return rest();
       if (conn.opening.length > 0 || round >= rounds) return;
       const missing = subflows - active().length;
@@ -100,8 +106,8 @@ export default defineController({
         const used = active().flatMap((subflow) => conn.read(subflow)?.srtt ?? []);
         const isNew = unlike(took, used) && unlike(took, found);
         if (!promising.delete(port)) {
-          if (!isNew) return;
-          promising.add(port);
+          if (!isNew || !unlike(took, [...promising.values()])) return;
+          promising.set(port, took);
           return ask(
             [port],
             `an answer took ${Math.round(took)} ms, round trips in use ${used.map(Math.round).join(', ')} ms`,
@@ -117,7 +123,8 @@ export default defineController({
       },
       subflowUp(_, opened) {
         if (!opened?.localPort) return;
-        const slowest = active().sort((a, b) => (carried.get(a) ?? Infinity) - (carried.get(b) ?? Infinity));
+        const known = active().filter((subflow) => carried.has(subflow));
+        const slowest = known.sort((a, b) => carried.get(a)! - carried.get(b)!);
         for (const subflow of slowest.slice(0, active().length - subflows))
           conn.do(
             { kind: 'backup', subflow, on: true },

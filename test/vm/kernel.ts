@@ -17,20 +17,25 @@ export interface Kernel {
   readonly directory: string;
 }
 
+/** What debug-kernel.sh made, in place of Debian's 6.12. */
+const OWN = process.env['SMAPPD_VM_KERNEL'];
 const INIT = join(checkout, 'test/vm/guest-init.sh');
 /** What the guest must load to reach its root and to speak; all else comes from the module tree. */
 const BOOT_MODULES = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay'];
 
 /** The kernel with all that is needed to boot it; downloads about 100 MB the first time. */
 export function kernel(version: KernelVersion, say: Say): Kernel {
-  const directory = cached(`kernel-${version}`, '1', ['release', 'vmlinuz', 'modules'], (into) => {
-    const release = newestRelease(version, say);
-    const modules = join(into, 'modules');
-    unpack([`linux-image-${release}`], modules, say);
-    execFileSync('/sbin/depmod', ['-b', modules, release]);
-    copyFileSync(join(modules, 'boot', `vmlinuz-${release}`), join(into, 'vmlinuz'));
-    writeFileSync(join(into, 'release'), release);
-  });
+  const own = version === '6.12' && OWN;
+  const directory =
+    own ||
+    cached(`kernel-${version}`, '1', ['release', 'vmlinuz', 'modules'], (into) => {
+      const release = newestRelease(version, say);
+      const modules = join(into, 'modules');
+      unpack([`linux-image-${release}`], modules, say);
+      execFileSync('/sbin/depmod', ['-b', modules, release]);
+      copyFileSync(join(modules, 'boot', `vmlinuz-${release}`), join(into, 'vmlinuz'));
+      writeFileSync(join(into, 'release'), release);
+    });
   const release = readFileSync(join(directory, 'release'), 'utf8');
   const recipe = `1 ${release} ${BOOT_MODULES} ${readFileSync(INIT, 'utf8')}`;
   const initrd = cached(`initrd-${version}`, recipe, ['initrd.gz'], (into) =>
@@ -42,6 +47,7 @@ export function kernel(version: KernelVersion, say: Say): Kernel {
 /** The directory to hand to `make -C` for building a module against this kernel, on the host. */
 export function headers(version: KernelVersion, say: Say): string {
   const { release, directory: kernelDirectory } = kernel(version, say);
+  if (kernelDirectory === OWN) return join(OWN, 'linux-source-6.12');
   const directory = cached(`headers-${version}`, `2 ${release}`, ['root'], (into) => {
     const names = [`linux-headers-${release}`];
     for (const name of dependencies(names[0]!) ?? [])

@@ -12,6 +12,9 @@ import { cached } from './cache.ts';
 import { type KernelVersion, kernel } from './kernel.ts';
 import { type Say, unpackWithDependencies } from './packages.ts';
 
+/** How much slower than usual the guests are (debug-kernel.sh). */
+const PATIENCE = Number(process.env['SMAPPD_VM_PATIENCE'] ?? 1);
+
 export interface VmJob {
   readonly kernel: KernelVersion;
   /** Program and arguments, looked up in the guest's plain Debian PATH. */
@@ -142,10 +145,13 @@ async function boot(job: VmJob, directory: string): Promise<VmResult> {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
   });
   let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    qemu.kill('SIGKILL');
-  }, job.timeout * 1000);
+  const timer = setTimeout(
+    () => {
+      timedOut = true;
+      qemu.kill('SIGKILL');
+    },
+    job.timeout * PATIENCE * 1000,
+  );
   const collect = (fd: number, stream?: 'stdout' | 'stderr') => {
     const chunks: string[] = [];
     (qemu.stdio[fd] as Readable).setEncoding('utf8').on('data', (text: string) => {
@@ -170,7 +176,9 @@ async function boot(job: VmJob, directory: string): Promise<VmResult> {
   const lines = existsSync(consoleFile)
     ? readFileSync(consoleFile, 'utf8').trimEnd().split('\n').slice(-20)
     : [];
-  const what = timedOut ? `not done after ${job.timeout} s` : 'the guest stopped before its command ended';
+  const what = timedOut
+    ? `not done after ${job.timeout * PATIENCE} s`
+    : 'the guest stopped before its command ended';
   const said = [...complaints.flat(), ...lines, ...result.stderr.trimEnd().split('\n').slice(-10)];
   throw new Error(`VM (Linux ${job.kernel}): ${what}: ${job.command.join(' ')}\n${said.join('\n')}`);
 }

@@ -1,6 +1,6 @@
 /** SMAPP section 4.4: 100 MB over four load-balanced paths of 8 Mbit/s and 10 to 40 ms, with five subflows. */
 import type { Experiment, Network } from '../experiment.ts';
-import { kernelEndpoints, mptcpd, plainTcp, smappd, smappdAtBothEnds } from '../managers.ts';
+import { kernelEndpoints, mptcpd, plainTcp, smappd } from '../managers.ts';
 
 const BYTES = 100_000_000;
 const CLIENT = '10.0.1.1';
@@ -8,7 +8,15 @@ const SERVER = '10.0.9.1';
 const PATHS = [10, 20, 30, 40];
 const ALIASES = [11, 12, 13, 14].map((host) => `10.0.1.${host}`);
 const through = (end: number) => PATHS.map((_, path) => `nexthop via 10.1.${path}.${end}`).join(' ');
-const balance = 'sysctl -qw net.ipv4.ip_forward=1 net.ipv4.fib_multipath_hash_policy=1';
+/**
+ * By addresses and ports as they are in the packet, as a router does. Policy 1 would take the hash that the sender's socket
+ * has given to the packet, which no wire carries: it is another one for each socket, and after each RTO.
+ */
+const balance = [
+  'net.ipv4.ip_forward=1',
+  'net.ipv4.fib_multipath_hash_policy=3',
+  'net.ipv4.fib_multipath_hash_fields=0x37',
+].map((setting) => `sysctl -qw ${setting}`);
 
 const network: Network = {
   hosts: {
@@ -16,8 +24,8 @@ const network: Network = {
       'ip route add default via 10.0.1.2',
       ...ALIASES.map((one) => `ip addr add ${one}/24 dev client-eth0`),
     ],
-    left: [balance, `ip route add 10.0.9.0/24 ${through(2)}`],
-    right: [balance, `ip route add 10.0.1.0/24 ${through(1)}`],
+    left: [...balance, `ip route add 10.0.9.0/24 ${through(2)}`],
+    right: [...balance, `ip route add 10.0.1.0/24 ${through(1)}`],
     server: ['ip route add default via 10.0.9.2'],
   },
   links: [
@@ -44,12 +52,7 @@ export const ecmp: Experiment = {
   trace: ['client-eth0'],
   cases: [{ name: 'paths=4', faults: [] }],
   managers: [
-    smappdAtBothEnds(
-      { default: { controller: 'ecmp', params: { joins: 32 } } },
-      { default: { controller: 'server-limit', params: { subflows: 33 } } },
-    ),
-    // A server without a daemon takes eight joins, so the search is shorter, and closes cost.
-    smappd({ default: { controller: 'ecmp' } }, 'smappd-client'),
+    smappd({ default: { controller: 'ecmp' } }),
     mptcpd(
       'ndiffports',
       Array.from({ length: 4 }, () => `${CLIENT}/1`),

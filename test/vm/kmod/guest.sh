@@ -170,5 +170,10 @@ echo "rmmod-tries $try"
 sleep 0.5
 echo "sockets-left $(sockets)"
 insmod "$module" && rmmod smapp_convert && echo "again yes"
+if [ -e /sys/kernel/debug/kmemleak ]; then
+  # What is found by the first scan may be on its way yet.
+  for scan in 1 2; do echo scan >/sys/kernel/debug/kmemleak; sleep 6; done
+  sed 's/^/kernel-complains /' /sys/kernel/debug/kmemleak
+fi
 dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|refcount|unregister_netdevice|KASAN|INFO: ' | sed 's/^/kernel-complains /'
 echo done yes
