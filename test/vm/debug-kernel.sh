@@ -24,4 +24,4 @@ make --silent INSTALL_MOD_PATH="$PWD/../modules/usr" modules_install
 ln -sfn usr/lib ../modules/lib
 /sbin/depmod -b ../modules "$(make --silent kernelrelease)"
 cp arch/x86/boot/bzImage ../vmlinuz
-make --silent kernelrelease >../release
+printf %s "$(make --silent kernelrelease)" >../release
