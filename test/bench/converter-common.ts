@@ -33,7 +33,7 @@ export class Samples {
 
 /** The world with servers, the rivals, and the converter in each of its ways. */
 export async function populated(rate: string): Promise<{ world: World; variants: readonly Variant[] }> {
-  const world = makeWorld(rate, 1);
+  const world = makeWorld(rate, 1, false);
   await world.serve();
   await world.serve(MPTCP_PORT, 'mptcp');
   const variants = [

@@ -75,8 +75,8 @@ for (const synOpen of ['off', 'parallel', 'hold'] as const) {
         [2000, 1],
         [1000, 100],
       ] as const) {
-        const { done, bad } = await world.run('get', `${SERVER}:${PORT}`, 1024, count, concurrency);
-        assert.deepEqual({ done, bad }, { done: count, bad: 0 });
+        const { done, bad, error } = await world.run('get', `${SERVER}:${PORT}`, 1024, count, concurrency);
+        assert.deepEqual({ done, bad, error }, { done: count, bad: 0, error: 0 });
       }
       await assertNothingLeft(world, files, sockets);
       const { syn_opened, syn_used, syn_expired } = await world.stats();

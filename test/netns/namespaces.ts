@@ -13,6 +13,7 @@
  */
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { cpus } from 'node:os';
 
 const PREFIX = 'smappd-test';
 const existing = new Set<Namespace>();
@@ -63,6 +64,18 @@ export class Namespace {
   sysctl(settings: Readonly<Record<string, string | number>>): void {
     const lines = Object.entries(settings).map(([name, value]) => `echo '${value}' > ${sysctlPath(name)}`);
     this.run('sh', '-ec', lines.join('\n'));
+  }
+
+  /**
+   * Has each flow's packets handled by one processor, as a network card does, and not by whichever sent them (RPS).
+   * Without it, data right behind a handshake's third packet may be answered by a RST: Linux before 6.19 does
+   * not find the socket while that packet's processor puts it in the request's place (inet_ehash_insert).
+   */
+  steerFlows(): void {
+    const processors = (2 ** Math.min(cpus().length, 8) - 1).toString(16);
+    const script = `mount -t sysfs sysfs /sys
+      for queue in /sys/class/net/*/queues/rx-*/rps_cpus; do echo ${processors} > $queue; done`;
+    this.run('unshare', '--mount', 'sh', '-ec', script);
   }
 
   readSysctl(name: string): string {
