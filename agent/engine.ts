@@ -9,6 +9,8 @@ export function compileEarly(): void {
   // The young generation stays at its first megabyte. When most of it lives on, as in a resync, collecting it takes a
   // millisecond or two; after it has grown sixteenfold, ten and more.
   set('--semi-space-growth-factor=1');
+  // What runs once an hour is to run then as it did first: V8 would throw away code that has not run for some collections.
+  set('--no-flush-bytecode');
 }
 
 /**

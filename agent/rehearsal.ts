@@ -12,7 +12,7 @@ import type { Clock } from './clock.ts';
 import { NetlinkKernel } from './commands.ts';
 import { agentDaemon, type Host } from './control/agent-daemon.ts';
 import type { Log } from './execution.ts';
-import type { Address, Millis, Side } from './model.ts';
+import type { Address, Millis } from './model.ts';
 import type { Addon } from './netlink/addon.ts';
 import { LITTLE_ENDIAN, Writer } from './netlink/attributes.ts';
 import { HEADER_LENGTH, NLMSG_ERROR, putGenlHeader } from './netlink/message.ts';
@@ -24,6 +24,7 @@ import { Agent } from './runtime.ts';
 
 /** After as many V8 has optimized what matters: 0.1 s on an idle PC. */
 const LIVES = 2000;
+const ECONNRESET = 104;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const FAMILIES = [
@@ -84,11 +85,12 @@ export function* rehearse(stage: Stage, slice: Millis): Generator<void> {
   pathManager.close();
 }
 
-/** One connection from its first event to its last; every subflow that is asked for comes to be. */
+/** One connection from its first event to its last; every subflow that is asked for comes to be, and many a first one is lost. */
 function live(agent: Agent, life: number): void {
   const { family, ips, peer } = FAMILIES[life % FAMILIES.length]!;
   const out = new Writer(4096);
-  const tell = (kind: keyof typeof PM_EVENTS, local: Address, localId: number, side: Side): void => {
+  const side = life % 8 === 7 ? 'server' : 'client';
+  const tell = (kind: keyof typeof PM_EVENTS, local: Address, localId = 0, error?: number): void => {
     out.at = 0;
     putGenlHeader(out, PM_EVENTS[kind], 1);
     const [v4, v6] = family === AF_INET ? [local.ip, undefined] : [undefined, local.ip];
@@ -105,16 +107,17 @@ function live(agent: Agent, life: number): void {
       dport: 443,
       backup: 0,
       serverSide: side === 'server' ? 1 : 0,
+      error,
     });
     agent.handle(decodeEvent(out.view, 0, out.at)!);
   };
   const first = { ip: ips[0], port: 1024 + life };
-  const side = life % 8 === 7 ? 'server' : 'client';
-  tell('created', first, 0, side);
-  tell('established', first, 0, side);
+  tell('created', first);
+  tell('established', first);
   for (const { local } of [...(agent.connections.get(life)?.opening ?? [])])
-    tell('subEstablished', { ip: local.ip, port: 30_000 + life }, local.id, side);
-  tell('closed', first, 0, side);
+    tell('subEstablished', { ip: local.ip, port: 30_000 + life }, local.id);
+  if (life % 4 === 0) tell('subClosed', first, 0, ECONNRESET);
+  tell('closed', first);
 }
 
 /** The addon, but for commands to the path manager, which are acknowledged unheard. */

@@ -179,10 +179,14 @@ static void ask(char **args)
 	int connection = connect_from(args), count = atoi(args[5]), one = 1;
 
 	setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* A first exchange establishes the connection and gives the kernel its round-trip time. */
-	for (int i = 0; i < 10; i++)
+	/* First exchanges establish the connection and give the kernel its round-trip time, and us. */
+	for (int i = 0; i < 10; i++) {
+		double start = now();
+
 		if (write(connection, "?", 1) != 1 || read(connection, buffer, 1) != 1)
 			err(1, "first exchange");
+		printf("exchange %.6f\n", now() - start);
+	}
 	for (int i = 0; i < count; i++) {
 		double start;
 

@@ -128,7 +128,7 @@ function qemuArguments(job: VmJob, directory: string): string[] {
     ],
     ...['-accel', `tcg,tb-size=512,thread=${virtual ? 'single' : 'multi'}`],
     ...['-smp', String(virtual ? 1 : (job.processors ?? 2))],
-    ...(virtual ? ['-icount', 'shift=1,sleep=off', '-rtc', 'clock=vm,base=2026-01-01T00:00:00'] : []),
+    ...(virtual ? ['-icount', 'shift=0,sleep=off', '-rtc', 'clock=vm,base=2026-01-01T00:00:00'] : []),
     ...['-serial', `file:${join(directory, 'console')}`, '-device', 'virtio-serial-pci'],
     ...[...port('stdout', 3), ...port('stderr', 4), ...port('status', 5)],
     ...['-kernel', image, '-initrd', initrd, '-append', append.join(' ')],

@@ -77,6 +77,7 @@ export const longLived: Experiment = {
       .flatMap((line) => /^asked (\S+)$/.exec(line)?.[1] ?? [])
       .map((at) => Number(at) - start);
     const answers = client.flatMap((line) => /^answer \d+ (\S+)$/.exec(line)?.[1] ?? []).map(Number);
+    const exchanges = client.flatMap((line) => /^exchange (\S+)$/.exec(line)?.[1] ?? []).map(Number);
     // A second after the last answer, acknowledgements and repairs are over.
     const idle = asked.map((at, index) => {
       const from = index === 0 ? 1 : asked[index - 1]! + answers[index - 1]! + 1;
@@ -89,6 +90,8 @@ export const longLived: Experiment = {
         values: answers.map((seconds) => seconds * 1000),
         missing: REQUESTS - answers.length,
       },
+      // Of requests while the path was known: what the answer compares to.
+      { metric: 'round_trip', unit: 'ms', values: exchanges.map((seconds) => seconds * 1000) },
       { metric: 'packets_between', unit: 'packets', values: idle },
     ];
   },
