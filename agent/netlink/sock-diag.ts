@@ -19,6 +19,7 @@ import {
 import { ip4Text, ip6Text, isIp4, putIp4, putIp6 } from './ip.ts';
 import type { Message } from './message.ts';
 import { Channel, NETLINK_SOCK_DIAG, refusal } from './socket.ts';
+import { inUse, type Protocol } from './socket-counts.ts';
 import { mptcpInfo, mptcpToken, TCP_STATES, tcpInfo, tcpState } from './tcp-info.ts';
 
 const SOCK_DIAG_BY_FAMILY = 20;
@@ -132,7 +133,7 @@ export class SocketDiag {
 
   /** All subflows in these states, of both families. */
   *subflows(states: readonly TcpState[], at: Millis): Generator<SubflowSocket> {
-    for (const family of [AF_INET, AF_INET6]) {
+    for (const family of families('TCP')) {
       for (const message of this.#channel.dump('list subflows', SOCK_DIAG_BY_FAMILY, (out) =>
         putRequest(out, family, undefined, undefined, { states }),
       )) {
@@ -144,7 +145,7 @@ export class SocketDiag {
 
   /** As subflows(), without their `stats` and in pieces between which the event loop runs. */
   async *subflowChunks(states: readonly TcpState[]): AsyncGenerator<SubflowSocket[]> {
-    for (const family of [AF_INET, AF_INET6]) {
+    for (const family of families('TCP')) {
       for await (const chunk of this.#channel.dumpChunks('list subflows', SOCK_DIAG_BY_FAMILY, (out) =>
         putRequest(out, family, undefined, undefined, { states }),
       )) {
@@ -155,7 +156,7 @@ export class SocketDiag {
 
   /** All MPTCP connections (no listeners), in pieces between which the event loop runs. */
   async *connectionChunks(now: () => Millis): AsyncGenerator<ConnectionSocket[]> {
-    for (const family of [AF_INET, AF_INET6]) {
+    for (const family of families('MPTCP')) {
       for await (const chunk of this.#channel.dumpChunks('list connections', SOCK_DIAG_BY_FAMILY, (out) =>
         putRequest(out, family, undefined, undefined, { protocol: IPPROTO_MPTCP, states: ALIVE }),
       )) {
@@ -203,6 +204,11 @@ export class SocketDiag {
 /** Length of struct inet_diag_req_v2 and of struct inet_diag_msg; both have a struct inet_diag_sockid within. */
 const REQUEST_LENGTH = 56;
 const SOCKET_LENGTH = 72;
+
+function families(protocol: Protocol): number[] {
+  const { ip4, ip6 } = inUse(protocol);
+  return [...(ip4 ? [AF_INET] : []), ...(ip6 ? [AF_INET6] : [])];
+}
 
 function familyOf(address: Address): number {
   return isIp4(address.ip) ? AF_INET : AF_INET6;
