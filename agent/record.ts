@@ -3,6 +3,7 @@
  * happened on one machine can be played again on another (replay.ts). Times are milliseconds of the
  * daemon's clock. The first lines are the state that the daemon was in.
  */
+import type { Choice } from './choice.ts';
 import { keyOf, type LiveConnection } from './connection.ts';
 import type { Snapshot } from './kernel.ts';
 import type {
@@ -37,8 +38,15 @@ export type Line =
   | { readonly kind: 'local'; readonly at: Millis; readonly local: Local }
   | ({ readonly kind: 'connection'; readonly at: Millis } & RecordedConnection)
   | { readonly kind: 'event'; readonly at: Millis; readonly event: Event }
-  /** Which controller a connection got: follows the event that made the connection, or a new policy. */
+  /** Which controller a connection got: follows the event that made the connection. */
   | ({ readonly kind: 'choice'; readonly at: Millis; readonly token: Token } & RecordedChoice)
+  /** A new policy, and what it chose for the connections of that moment. */
+  | {
+      readonly kind: 'policy';
+      readonly at: Millis;
+      readonly openDeadline: Millis;
+      readonly choices: readonly (RecordedChoice & { readonly token: Token })[];
+    }
   | ({ readonly kind: 'sampled'; readonly at: Millis; readonly stats: Stats } & Ends)
   /** What a controller read. A reading that differs from the one before by its time alone is left out. */
   | ({ readonly kind: 'read'; readonly at: Millis; readonly stats: Stats | null } & Ends)
@@ -112,14 +120,26 @@ export function record(agent: Agent, origin: Origin, write: (line: Line) => void
       established,
       remotes,
       subflows: subflows.map((subflow) => subflow.ends()),
-      ...choiceOf(connection),
+      ...choiceOf(connection, connection.choice),
     });
   }
   const fresh = newReadings();
   return agent.observe({
     event: (event, when) => write({ kind: 'event', at: when, event }),
     chosen: (connection) =>
-      write({ kind: 'choice', at: agent.now(), token: connection.token, ...choiceOf(connection) }),
+      write({
+        kind: 'choice',
+        at: agent.now(),
+        token: connection.token,
+        ...choiceOf(connection, connection.choice),
+      }),
+    configured({ openDeadline }, chosen) {
+      const choices = [...chosen].map(([connection, choice]) => ({
+        token: connection.token,
+        ...choiceOf(connection, choice),
+      }));
+      write({ kind: 'policy', at: agent.now(), openDeadline, choices });
+    },
     decision({ token }, { at: when, command, why, failure }) {
       write({
         kind: 'decision',
@@ -177,7 +197,6 @@ function plain(command: Command): Command {
   };
 }
 
-function choiceOf({ choice, commandable }: LiveConnection): RecordedChoice {
-  const { app, controller, params, why } = choice;
+function choiceOf({ commandable }: LiveConnection, { app, controller, params, why }: Choice): RecordedChoice {
   return { app, controller: controller.name, params, rule: why, commandable };
 }

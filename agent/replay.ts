@@ -72,13 +72,15 @@ export function replay(lines: readonly Line[], options: ReplayOptions): Replayed
   clock.advanceTo(start.at);
   const choices = choicesIn(lines);
   const kernel = new RecordedKernel(lines, () => clock.now());
+  const chosen = (recorded: RecordedChoice): Choice =>
+    options.choose?.(recorded) ?? recordedChoice(recorded, options.controllers);
   const choose = (facts: ConnectionFacts): Choice => {
     const recorded = choices.get(facts.token)?.shift();
     if (!recorded) {
       throw new Error(`connection ${facts.token} has no controller in the recording: it is incomplete`);
     }
     kernel.commandables.set(facts.token, choices.get(facts.token)?.[0]?.commandable ?? true);
-    return options.choose?.(recorded) ?? recordedChoice(recorded, options.controllers);
+    return chosen(recorded);
   };
   // The agent asks whether it may command a connection before it chooses for it.
   for (const [token, [first]] of choices) kernel.commandables.set(token, first?.commandable ?? true);
@@ -101,9 +103,29 @@ export function replay(lines: readonly Line[], options: ReplayOptions): Replayed
   for (const line of lines) {
     clock.advanceTo(Math.max(line.at, clock.now()));
     if (line.kind === 'timer') clock.fire(line.due);
+    else if (line.kind === 'policy') configure(agent, line, chosen, choose);
     else apply(agent, line);
   }
   return compare(decided, lines);
+}
+
+/** Connections of then get what the policy chose for them; later ones have lines of their own. */
+function configure(
+  agent: Agent,
+  { choices, openDeadline }: Line & { kind: 'policy' },
+  chosen: (recorded: RecordedChoice) => Choice,
+  choose: (facts: ConnectionFacts) => Choice,
+): void {
+  const recorded = new Map(choices.map((one) => [one.token, one]));
+  const now = ({ token }: ConnectionFacts): Choice => {
+    const one = recorded.get(token);
+    if (!one)
+      throw new Error(`the new policy chose nothing for connection ${token}: the recording is incomplete`);
+    return chosen(one);
+  };
+  let following = false;
+  agent.configure({ openDeadline, choose: (facts) => (following ? choose : now)(facts) });
+  following = true;
 }
 
 function apply(agent: Agent, line: Line): void {
@@ -129,6 +151,7 @@ function apply(agent: Agent, line: Line): void {
     case 'local':
     case 'connection':
     case 'choice':
+    case 'policy':
     case 'read':
     case 'read-connection':
     case 'timer':

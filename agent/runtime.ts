@@ -6,7 +6,7 @@
  * queues runs after its handler has returned, and what comes of it returns as an event or as `failed`.
  */
 import type { Handlers } from '../controllers/controller.ts';
-import type { Choose } from './choice.ts';
+import type { Choice, Choose } from './choice.ts';
 import type { Clock } from './clock.ts';
 import { LiveConnection, LiveSubflow, type Services } from './connection.ts';
 import { Executor, type Log } from './execution.ts';
@@ -60,8 +60,10 @@ export interface Observer {
   /** From now on events wait for `resynced`. */
   held?(): void;
   resynced?(snapshot: Snapshot): void;
-  /** A connection is about to get its controller: it is new, or the policy is. */
+  /** A new connection is about to get its controller. */
   chosen?(connection: LiveConnection): void;
+  /** A new policy has chosen for all connections, and is about to be followed. */
+  configured?(settings: Settings, choices: ReadonlyMap<LiveConnection, Choice>): void;
 }
 
 const ECONNABORTED = 103;
@@ -162,8 +164,11 @@ export class Agent implements Services {
   configure(settings: Settings): void {
     this.#settings = settings;
     this.#turns.handle(() => {
-      for (const connection of this.connections.values()) {
-        const choice = settings.choose(this.#facts(connection));
+      const choices = new Map(
+        [...this.connections.values()].map((one) => [one, settings.choose(this.#facts(one))]),
+      );
+      for (const observer of this.#observers) observer.configured?.(settings, choices);
+      for (const [connection, choice] of choices) {
         const same =
           choice.controller === connection.choice.controller &&
           JSON.stringify(choice.params) === JSON.stringify(connection.choice.params);
@@ -300,12 +305,12 @@ export class Agent implements Services {
     });
     connection.add(this.#subflow(ends));
     this.connections.set(token, connection);
+    for (const observer of this.#observers) observer.chosen?.(connection);
     this.#attach(connection);
     return connection;
   }
 
   #attach(connection: LiveConnection): void {
-    for (const observer of this.#observers) observer.chosen?.(connection);
     connection.cancelTimers();
     connection.handlers = {};
     if (!connection.commandable) return;

@@ -1,6 +1,7 @@
 /** A recording of a machine whose timers are late and whose readings change all the time replays to the letter. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Choose } from '../../agent/choice.ts';
 import type { Clock } from '../../agent/clock.ts';
 import { ManualClock } from '../../agent/manual-clock.ts';
 import { type Line, record } from '../../agent/record.ts';
@@ -52,7 +53,7 @@ class BusyClock implements Clock {
   }
 }
 
-test('late timers, and readings of the connection, are played as they were', () => {
+test('late timers, readings and a new policy are played as they were', () => {
   const clock = new BusyClock();
   const kernel = new SimulatedKernel(
     { now: () => agent.now(), after: (delay, run) => clock.manual.after(delay, run) },
@@ -72,6 +73,17 @@ test('late timers, and readings of the connection, are played as they were', () 
     if (step % 3 === 0) kernel.connectionReading = { sndUna: step };
     kernel.readings.set('10.0.0.1', { unacked: step % 5, backoff: step % 2 });
     if (step % 20 === 0) kernel.stall(7, '10.0.0.1', 400);
+    if (step === 80) {
+      // One of the two starts anew, and a third comes.
+      const choose: Choose = ({ token }) => ({
+        app: '',
+        controller: witness,
+        params: token === 7 ? { level: 2 } : {},
+        why: 'new policy',
+      });
+      agent.configure({ choose, openDeadline: 4000 });
+      kernel.connect(9, { ip: '10.0.0.1', port: 5009 }, { ip: '10.1.0.1', port: 80 });
+    }
     if (step % 50 === 25) {
       agent.handle({ kind: 'lost' });
       clock.manual.advance(3);
@@ -86,6 +98,7 @@ test('late timers, and readings of the connection, are played as they were', () 
   }
 
   const played = replay(JSON.parse(JSON.stringify(lines)), { controllers: [witness] });
+  assert.equal(lines.filter(({ kind }) => kind === 'policy').length, 1);
   assert.ok(played.length > 500);
   assert.deepEqual(
     played.map(({ at, why, verdict }) => ({ at, why, verdict })),
