@@ -14,8 +14,8 @@ import type { GuestTest } from './guest-reporter.ts';
 import { KERNELS, type KernelVersion } from './kernel.ts';
 import { runInVm } from './run.ts';
 
-/** Few of them: under emulation each start of a daemon takes a processor for seconds. */
-const FILES = ['path-manager', 'scenario', 'app-switch'];
+/** Few of them: under emulation each start of a daemon takes a processor for seconds. Before a release, try more. */
+const FILES = process.env['SMAPPD_VM_FILES']?.split(',') ?? ['path-manager', 'scenario', 'app-switch'];
 
 let directory = '';
 let archive = '';

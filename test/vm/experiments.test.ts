@@ -50,8 +50,8 @@ test('streaming: the second path is unused without loss, and keeps blocks in tim
 
 test('ecmp: finds the unused paths, and sends little twice', async () => {
   const of = await measure(ecmp, 2, ['paths=4']);
-  assert.ok(median(of('paths=4', 'completion')) < 40, String(of('paths=4', 'completion')));
-  assert.ok(median(of('paths=4', 'bytes_on_wire')) < 1.1e8, String(of('paths=4', 'bytes_on_wire')));
+  assert.ok(median(of('paths=4', 'completion')) < 34, String(of('paths=4', 'completion')));
+  assert.ok(median(of('paths=4', 'bytes_on_wire')) < 1.05e8, String(of('paths=4', 'bytes_on_wire')));
 });
 
 test('long-lived: silent while idle, and a forgotten connection answers in less than a second', async () => {
