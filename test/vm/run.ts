@@ -27,7 +27,7 @@ export interface VmJob {
   readonly out?: string;
   readonly env?: Readonly<Record<string, string>>;
   /**
-   * Let the guest's clock advance by instructions (2 ns each) and leap over idle time, on one processor:
+   * Let the guest's clock advance by instructions (1 ns each) and leap over idle time, on one processor:
    * independent of the host's load, and waiting costs nothing. Keep what the job reads in RAM: the clock
    * also leaps while the guest waits for its files.
    */
