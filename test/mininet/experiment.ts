@@ -81,6 +81,8 @@ export interface Experiment {
   /** Arguments of the traffic program (traffic.c). */
   readonly server: readonly string[];
   readonly client: (transport: 'mptcp' | 'tcp') => readonly string[];
+  /** Nanoseconds that an instruction takes, 2 by default: 1 where milliseconds count. */
+  readonly instruction?: 1 | 2;
   /** Seconds after which a run is given up. */
   readonly limit: number;
   /** The client's interfaces whose segments are recorded. */

@@ -182,6 +182,7 @@ async function runShare(
     timeout: 600 + total * experiment.limit,
     packages: PACKAGES,
     virtualTime: true,
+    ...(experiment.instruction && { instruction: experiment.instruction }),
     memory: 3072,
     say: options.say,
     onOutput(stream, text) {

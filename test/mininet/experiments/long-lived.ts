@@ -58,6 +58,7 @@ export const longLived: Experiment = {
   network,
   server: ['answer', '5000'],
   client: (transport) => ['ask', transport, PRIMARY.address, SERVER, '5000', String(IDLE), String(REQUESTS)],
+  instruction: 1,
   limit: REQUESTS * IDLE + 300,
   trace: [PRIMARY.device, SECOND.device],
   cases: [
