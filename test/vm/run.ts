@@ -82,7 +82,8 @@ export function sayOnStderr(message: string): void {
 
 function script(job: VmJob): string {
   const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-  const exports = Object.entries(job.env ?? {}).map(([name, value]) => `export ${name}=${quote(value)}`);
+  const env = { SMAPPD_VM_PATIENCE: String(PATIENCE), ...job.env };
+  const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}`);
   return [
     ...exports,
     `cd ${quote(resolve(job.cwd ?? '.'))} || exit 126`,

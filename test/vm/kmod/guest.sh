@@ -26,7 +26,28 @@ until_stat() { # NAME COUNTER VALUE: waits, a minute at most, until the counter 
   done
 }
 connections() { kill -USR2 ${holders[$1]}; sleep 0.2; tail -n 1 /run/holder.$1; }
-case_() { local name=$1; shift; echo "$name $("$@" | tail -n 1)"; }
+# A case that hangs is ended, and says what its sockets looked like.
+PATIENCE=${SMAPPD_VM_PATIENCE:-1}
+case_() {
+  local name=$1 result=/run/result.$BASHPID; shift
+  "$@" >$result & local job=$! started=$SECONDS
+  while kill -0 $job 2>/dev/null; do
+    if [ $((SECONDS - started)) -ge $((60 * PATIENCE)) ]; then
+      hung $name
+      kill -KILL $job
+    fi
+    sleep 0.05
+  done
+  wait $job 2>/dev/null
+  echo "$name $(tail -n 1 $result)"
+}
+hung() {
+  for each in client converter server; do
+    for kind in -tnime -Mnime; do ip netns exec $each ss $kind; done
+    ip netns exec $each nstat -as | grep -E 'MPTcp|Retrans|Drop|ZeroWindow'
+  done | sed "s/^/hung $1: /"
+  for name in "${!holders[@]}"; do echo "hung $1: $name $(stats $name)"; done
+}
 sockets() { $V awk '/^TCP6?:/{n+=$3} END{print n}' /proc/net/sockstat /proc/net/sockstat6; }
 
 for port in 8000 8001 8002 8004 8005 8006 8007 8008 8009; do $S $load serve $port >/dev/null & done
@@ -109,7 +130,7 @@ program_at handing 8009 --deny 192.0.2.0/24
 sleep 1
 case_ exact-listening $C $load both 10.0.3.2:8008 5000000
 case_ exact-handing $C $load both 10.0.3.2:8009 5000000
-$C $load slow 10.0.3.2:8008 3000000 1000 >/run/slow-over &
+$C timeout $((60 * PATIENCE)) $load slow 10.0.3.2:8008 3000000 1000 >/run/slow-over &
 over=$!
 sleep 1
 program_at listening 8008 --takeover
