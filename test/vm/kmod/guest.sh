@@ -30,15 +30,11 @@ connections() { kill -USR2 ${holders[$1]}; sleep 0.2; tail -n 1 /run/holder.$1; 
 PATIENCE=${SMAPPD_VM_PATIENCE:-1}
 case_() {
   local name=$1 result=/run/result.$BASHPID; shift
-  "$@" >$result & local job=$! started=$SECONDS
-  while kill -0 $job 2>/dev/null; do
-    if [ $((SECONDS - started)) -ge $((60 * PATIENCE)) ]; then
-      hung $name
-      kill -KILL $job
-    fi
-    sleep 0.05
-  done
-  wait $job 2>/dev/null
+  "$@" >$result & local job=$!
+  sleep $((60 * PATIENCE)) & local clock=$! first
+  wait -n -p first $job $clock
+  [ $first = $job ] || hung $name
+  { kill -KILL $job $clock; wait $job $clock; } 2>/dev/null
   echo "$name $(tail -n 1 $result)"
 }
 hung() {
