@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "server.h"
 
+#include "loop.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
+
+#define OTHER_MS 1000 /* an address may become ours */
 
 static void set(int fd, int level, int name, int value)
 {
@@ -81,7 +85,7 @@ bool probe_open(struct probe *probe)
 }
 
 /* The kernel takes the destination as the source only when it is local. UDP, so that nothing is sent. */
-bool server_is_ours(const struct probe *probe, const struct address *destination)
+static bool is_local(const struct probe *probe, const struct address *destination)
 {
 	int fd = probe->fds[!address_is_v4(destination)];
 	struct sockaddr_storage to, own;
@@ -95,4 +99,20 @@ bool server_is_ours(const struct probe *probe, const struct address *destination
 		return false;
 	address_from_sockaddr(&local, &own);
 	return !memcmp(&local.ip, &destination->ip, sizeof(local.ip));
+}
+
+/* A no holds for a while: most connections go where others went just before, and asking takes two system calls. */
+bool server_is_ours(struct probe *probe, const struct address *destination)
+{
+	const uint32_t *words = destination->ip.s6_addr32;
+	unsigned int slot = (words[0] ^ words[1] ^ words[2] ^ words[3]) * 2654435761u >> 26;
+	uint64_t now = now_ms();
+
+	if (now < probe->others[slot].until && !memcmp(&probe->others[slot].ip, &destination->ip, sizeof(destination->ip)))
+		return false;
+	if (is_local(probe, destination))
+		return true;
+	probe->others[slot].ip = destination->ip;
+	probe->others[slot].until = now + OTHER_MS;
+	return false;
 }

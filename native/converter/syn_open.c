@@ -29,6 +29,8 @@
 #define EXPIRY_MS 10000 /* a client that was not accepted by then never will be */
 #define AT_ONCE 64
 #define CATCH_UP 4096
+#define NAMES_KNOWN 16
+#define NAME_MS 1000 /* an interface may be renamed */
 
 static struct {
 	const struct options *options; /* NULL: not running */
@@ -201,19 +203,41 @@ static bool take(const struct syn *syn, const uint8_t *packet, size_t length)
 	return true;
 }
 
-/* Whether transparent doors take what comes by this interface. */
-static bool is_client_side(int ifindex)
+static bool is_named(int ifindex)
 {
 	char name[IF_NAMESIZE];
 
-	if (!s.options->syn_interface_count)
-		return true;
 	if (!if_indextoname(ifindex, name))
 		return false;
 	for (unsigned int i = 0; i < s.options->syn_interface_count; i++)
 		if (!strcmp(s.options->syn_interfaces[i], name))
 			return true;
 	return false;
+}
+
+/*
+ * Whether transparent doors take what comes by this interface. The kernel tells a name in three system calls, so a yes
+ * holds for a while; a no does not, since a SYN that our rule drops would be lost if its interface was renamed just now.
+ */
+static bool is_client_side(int ifindex)
+{
+	static struct {
+		int ifindex;
+		uint64_t until;
+	} known[NAMES_KNOWN];
+	unsigned int slot = (unsigned int)ifindex % NAMES_KNOWN;
+	uint64_t now;
+
+	if (!s.options->syn_interface_count)
+		return true;
+	now = now_us();
+	if (known[slot].ifindex == ifindex && now < known[slot].until)
+		return true;
+	if (!is_named(ifindex))
+		return false;
+	known[slot].ifindex = ifindex;
+	known[slot].until = now + NAME_MS * 1000;
+	return true;
 }
 
 /* Whether the SYN will come to one of our doors; what passes through, or is for others, is left alone. */
