@@ -7,10 +7,13 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { cached } from './cache.ts';
 import { type KernelVersion, kernel } from './kernel.ts';
 import { type Say, unpackWithDependencies } from './packages.ts';
+
+/** Milliseconds for a guest out of time to say what its processors do. */
+const LAST_WORDS = 15_000;
 
 /** How much slower than usual the guests are (debug-kernel.sh). */
 const PATIENCE = Number(process.env['SMAPPD_VM_PATIENCE'] ?? 1);
@@ -114,6 +117,9 @@ function qemuArguments(job: VmJob, directory: string): string[] {
     'tsc=reliable',
     'random.trust_cpu=on',
     'audit=0',
+    // Asked by an NMI, a guest that is out of time says what its processors do (0x40: all of them).
+    'unknown_nmi_panic',
+    'panic_print=0x40',
   ];
   if (job.out) append.push(`vm.out=${resolve(job.out)}`);
   return [
@@ -141,6 +147,7 @@ function qemuArguments(job: VmJob, directory: string): string[] {
       : []),
     ...['-serial', `file:${join(directory, 'console')}`, '-device', 'virtio-serial-pci'],
     ...[...port('stdout', 3), ...port('stderr', 4), ...port('status', 5)],
+    ...['-chardev', 'socket,id=monitor,fd=6', '-mon', 'monitor'],
     ...['-kernel', image, '-initrd', initrd, '-append', append.join(' ')],
     ...[...share('host', '/'), ...share('kernel', kernelDirectory), ...share('job', directory)],
     ...(job.packages ? share('packages', guestPackages(job.packages, say)) : []),
@@ -152,13 +159,16 @@ async function boot(job: VmJob, directory: string): Promise<VmResult> {
   const args = qemuArguments(job, directory);
   // The guest ends with this process, however that ends.
   const qemu = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
   });
+  const monitor = (qemu.stdio as readonly unknown[])[6] as Duplex;
+  monitor.on('error', () => {}).resume();
   let timedOut = false;
-  const timer = setTimeout(
+  let timer = setTimeout(
     () => {
       timedOut = true;
-      qemu.kill('SIGKILL');
+      monitor.write('nmi\n');
+      timer = setTimeout(() => qemu.kill('SIGKILL'), LAST_WORDS);
     },
     job.timeout * PATIENCE * 1000,
   );
@@ -184,7 +194,7 @@ async function boot(job: VmJob, directory: string): Promise<VmResult> {
   if (status.length > 0) return { status: Number(status.join('')), ...result };
   const consoleFile = join(directory, 'console');
   const lines = existsSync(consoleFile)
-    ? readFileSync(consoleFile, 'utf8').trimEnd().split('\n').slice(-20)
+    ? readFileSync(consoleFile, 'utf8').trimEnd().split('\n').slice(timedOut ? -100 : -20)
     : [];
   const what = timedOut
     ? `not done after ${job.timeout * PATIENCE} s`
