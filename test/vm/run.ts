@@ -194,7 +194,10 @@ async function boot(job: VmJob, directory: string): Promise<VmResult> {
   if (status.length > 0) return { status: Number(status.join('')), ...result };
   const consoleFile = join(directory, 'console');
   const lines = existsSync(consoleFile)
-    ? readFileSync(consoleFile, 'utf8').trimEnd().split('\n').slice(timedOut ? -100 : -20)
+    ? readFileSync(consoleFile, 'utf8')
+        .trimEnd()
+        .split('\n')
+        .slice(timedOut ? -100 : -20)
     : [];
   const what = timedOut
     ? `not done after ${job.timeout * PATIENCE} s`
