@@ -17,7 +17,15 @@ import type { LabDetail, Samples } from './samples.ts';
 
 const experiments = [backup, streaming, ecmp, longLived];
 const names = experiments.map(({ name }) => name).join('|');
-const usage = `usage: npm run lab -- ${names} [--seeds N] [--kernel ${KERNELS.join('|')}] [--cases A,B] [--variants A,B] [--machines N] [--add] [--json] [--record DIRECTORY] [--verbose]`;
+const usage = `usage: npm run lab -- ${names} [OPTION]...
+  --seeds N           runs of every variant under every case (10)
+  --cases A,B         these only; so with --variants A,B
+  --kernel VERSION    ${KERNELS.join(' or ')} (6.12)
+  --machines N        virtual machines at the same time (one a processor, at most 2)
+  --add               keep the other variants' and cases' results of before
+  --record DIRECTORY  keep what goes into and comes out of smappd, for smappctl replay
+  --json              the results as one object
+  --verbose           what the guests say, and all that was observed`;
 
 const say = (message: string) => process.stderr.write(`lab: ${message}\n`);
 
@@ -34,8 +42,13 @@ function read() {
       record: { type: 'string' },
       json: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(`${usage}\n`);
+    process.exit();
+  }
   const experiment = experiments.find(({ name }) => name === positionals[0]);
   const version = KERNELS.find((one) => one === values.kernel);
   const seeds = Number(values.seeds);
