@@ -55,7 +55,8 @@ test('ecmp: finds the unused paths, and sends little twice', async () => {
 });
 
 test('long-lived: silent while idle, and a forgotten connection answers in less than a second', async () => {
-  const of = await measure(longLived, 1, ['drop', 'reset']);
+  // Slow processors are quick to emulate, and good enough for these bounds.
+  const of = await measure({ ...longLived, instruction: 2 }, 1, ['drop', 'reset']);
   for (const under of ['drop', 'reset']) {
     assert.equal(of(under, 'packets_between').at(-1), 0);
     assert.ok(median(of(under, 'answer')) < 1000, String(of(under, 'answer')));

@@ -13,7 +13,7 @@ import { type KernelVersion, kernel } from './kernel.ts';
 import { type Say, unpackWithDependencies } from './packages.ts';
 
 /** Milliseconds for a guest out of time to say what its processors do. */
-const LAST_WORDS = 15_000;
+const LAST_WORDS = 5_000;
 
 /** How much slower than usual the guests are (debug-kernel.sh). */
 const PATIENCE = Number(process.env['SMAPPD_VM_PATIENCE'] ?? 1);
