@@ -12,10 +12,11 @@ import { checkout } from './cache.ts';
 import { daemonFiles } from './daemon-files.ts';
 import type { GuestTest } from './guest-reporter.ts';
 import { KERNELS, type KernelVersion } from './kernel.ts';
-import { runInVm } from './run.ts';
+import { runInVm, sayOnStderr } from './run.ts';
 
 /** Few of them: under emulation each start of a daemon takes a processor for seconds. Before a release, try more. */
-const FILES = process.env['SMAPPD_VM_FILES']?.split(',') ?? ['path-manager', 'scenario', 'app-switch'];
+const MORE = process.env['SMAPPD_VM_FILES']?.split(',');
+const FILES = MORE ?? ['path-manager', 'scenario', 'app-switch'];
 
 let directory = '';
 let archive = '';
@@ -52,6 +53,8 @@ async function runGuest(kernel: KernelVersion): Promise<GuestTest[]> {
     timeout: 1000,
     virtualTime: true,
     env: { SMAPPD_TEST_PATIENCE: '60000' },
+    // Hours, maybe.
+    ...(MORE && { onOutput: (_, text) => sayOnStderr(`${kernel}: ${text.trimEnd()}`) }),
   });
   const ran = stdout
     .split('\n')
