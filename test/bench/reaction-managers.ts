@@ -28,7 +28,11 @@ export const managers: Readonly<Record<string, Manager>> = {
   /** smappd gives itself this priority; Debian's mptcpd does not. */
   'mptcpd-nice': (network) => mptcpd(network, HIGHEST_PRIORITY),
   smappd,
+  least,
 };
+
+/** Of the benchmark's server. */
+export const PORT = 8080;
 
 async function inKernel({ client, paths }: Network): Promise<Stop> {
   client.run('ip', 'mptcp', 'limits', 'set', 'subflows', '8');
@@ -69,6 +73,23 @@ async function mptcpd({ client, paths }: Network, niceness: number): Promise<Sto
     },
   );
   child.stderr!.on('data', (text) => process.stderr.write(`mptcpd: ${text}`));
+  return async () => {
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  };
+}
+
+/** What Node itself costs (reaction-least.ts). */
+async function least({ client, paths }: Network): Promise<Stop> {
+  client.sysctl({ 'net.mptcp.pm_type': 1 });
+  const args = [
+    join(PROGRAMS, 'reaction-least.js'),
+    paths[1]!.client.ip4,
+    paths[0]!.server.ip4,
+    String(PORT),
+  ];
+  const child = client.start(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout!, 'data');
   return async () => {
     child.kill('SIGTERM');
     await once(child, 'exit');

@@ -15,14 +15,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { makeNetwork, type Network } from '../netns/namespaces.ts';
 import { checkout } from '../vm/cache.ts';
-import { type Manager, managers, type Stop } from './reaction-managers.ts';
+import { type Manager, managers, PORT, type Stop } from './reaction-managers.ts';
 import { distribution, type Result, result } from './results.ts';
 
 const ROUNDS = 24;
 const CONNECTIONS = 50;
 /** What SMAPP's client fetched. */
 const BYTES = 512 * 1024;
-const PORT = 8080;
 const CASES = ['idle', 'stress'] as const;
 const MP_CAPABLE = 0;
 const MP_JOIN = 1;
