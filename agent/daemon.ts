@@ -108,13 +108,8 @@ export async function startDaemon(
   const apps = new Apps({ now, ...socketsOf(sockets), process });
   const appSwitch = new AppSwitch(() => openMptcpSwitch(outside.bpf), { clock, log });
   const pinger = new Pinger(addon, clock, (event) => agent.handle(event));
-  const kernel = new NetlinkKernel(
-    pathManager,
-    sockets,
-    () => agent.now(),
-    userspaceByDefault(clock),
-    pinger,
-  );
+  const userspaceNow = userspaceByDefault(clock);
+  const kernel = new NetlinkKernel(pathManager, sockets, () => agent.now(), userspaceNow, pinger);
   const agent: Agent = new Agent({ kernel, clock, random: outside.random, log }, settings());
   const rtos = openRtoEvents(outside.bpf);
   const journal = new Journal(join(folder, 'host.json'), log);
@@ -156,7 +151,7 @@ export async function startDaemon(
   await events.resync();
   rtos.watch((event) => agent.handle(event));
   inlineMore();
-  for (const _ of rehearse({ ...outside, sockets, host: facade, policy }, REHEARSAL_SLICE))
+  for (const _ of rehearse({ ...outside, sockets, host: facade, userspaceNow, policy }, REHEARSAL_SLICE))
     await new Promise(setImmediate);
   const sampler = new Sampler(agent, clock, policy.sampleEvery, rtos.mode === 'sampling');
   const control = await serveControl(daemon, {

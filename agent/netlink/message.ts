@@ -18,8 +18,8 @@ export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 /** On answers: what was dumped changed meanwhile; the request is not repeated in the ACK; the ACK has attributes. */
 const NLM_F_DUMP_INTR = 0x10;
-const NLM_F_CAPPED = 0x100;
-const NLM_F_ACK_TLVS = 0x200;
+export const NLM_F_CAPPED = 0x100;
+export const NLM_F_ACK_TLVS = 0x200;
 
 /** One message in a buffer, without its header: view[from..to). Good as long as the buffer is. */
 export interface Message {
@@ -89,7 +89,7 @@ export interface Outcome {
 }
 
 /** enum nlmsgerr_attrs. */
-const EXTENDED_ACK = new Attributes({ message: [1, text], offset: [2, u32] });
+export const EXTENDED_ACK = new Attributes({ message: [1, text], offset: [2, u32] });
 export const SUCCESS: Outcome = { errno: 0, kernelMessage: '', offset: undefined };
 
 /** Of an NLMSG_ERROR or NLMSG_DONE: positive, or 0 when it went well (a dump's end may say how much there was). */

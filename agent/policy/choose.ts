@@ -109,9 +109,8 @@ function compile(app: AppRule): Rule {
 /** The policy as a function of connections. The first app whose every key holds has it. */
 export function chooser(policy: Pick<Policy, 'apps' | 'default'>, identify: Identify): Choose {
   const rules = policy.apps.map(compile);
-  const byDefault = { app: '', ...policy.default };
   if (rules.length === 0) {
-    const choice = { ...byDefault, why: 'the default, the policy has no apps' };
+    const choice = choose('', policy.default, 'the default, the policy has no apps');
     return () => choice;
   }
   return (facts): Choice => {
@@ -131,10 +130,14 @@ export function chooser(policy: Pick<Policy, 'apps' | 'default'>, identify: Iden
       });
       if (!failed) {
         const why = `app "${app.name}" matches by ${held.join(', ')}`;
-        return { app: app.name, controller: app.controller, params: app.params, why };
+        return choose(app.name, app, why);
       }
       passed.push(failed.failure);
     }
-    return { ...byDefault, why: `the default, no app matches: ${passed.join(', ')}` };
+    return choose('', policy.default, `the default, no app matches: ${passed.join(', ')}`);
   };
+}
+
+function choose(app: string, { controller, params }: Policy['default'], why: string): Choice {
+  return { app, controller, params, why };
 }

@@ -9,11 +9,9 @@ import { type ControlClient, connectControl } from '../../agent/control/client.t
 import type { ConnectionJson, ExplanationJson, Notice, StatusJson } from '../../agent/control/daemon.ts';
 import type { Event } from '../../agent/model.ts';
 import type { Namespace } from './namespaces.ts';
-import { type Supervised, supervise } from './supervisor.ts';
+import { PATIENCE, type Supervised, supervise } from './supervisor.ts';
 
 export const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
-/** Milliseconds; test/vm gives more, because emulated processors are slow. */
-const PATIENCE = Number(process.env['SMAPPD_TEST_PATIENCE'] ?? 10_000);
 
 export class TestDaemon {
   /** Everything that it told since the last start, oldest first. */

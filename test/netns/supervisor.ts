@@ -8,6 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+/** Milliseconds; test/vm gives more, because emulated processors are slow. */
+export const PATIENCE = Number(process.env['SMAPPD_TEST_PATIENCE'] ?? 10_000);
+
 export interface Supervised {
   /** Of the process that runs now. */
   readonly pid: number;
@@ -48,7 +51,7 @@ export async function supervise(
     wake();
   });
 
-  const until = async (pattern: RegExp, from = 0, timeout = 10_000): Promise<string> => {
+  const until = async (pattern: RegExp, from = 0, timeout = PATIENCE): Promise<string> => {
     const end = Date.now() + timeout;
     for (;;) {
       const found = lines.slice(from).find((line) => pattern.test(line));
@@ -75,7 +78,7 @@ export async function supervise(
       child.stdin.end();
       const giveUp = setTimeout(() => {
         process.kill(pid, 'SIGKILL');
-      }, 10_000);
+      }, PATIENCE);
       await ended;
       clearTimeout(giveUp);
       rmSync(folder, { recursive: true, force: true });

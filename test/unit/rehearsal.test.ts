@@ -69,11 +69,19 @@ test('a rehearsal opens subflows that come up, over both families, and sends no 
   const counting = { ...addon, NetlinkSocket: Counting };
   const sockets = new SocketDiag(addon);
   const policy = { apps: [], default: { controller: meshing, params: {} } };
-  const stage = { addon: counting, sockets, clock: machineClock, random: Math.random, host };
+  const stage = {
+    addon: counting,
+    sockets,
+    clock: machineClock,
+    random: Math.random,
+    host,
+    userspaceNow: () => true,
+  };
   for (const _ of rehearse({ ...stage, policy, controllers: [meshing] }, 1000));
-  assert.equal(requests, 1, 'the question for the family');
+  assert.equal(requests, 2, 'each of two casts asks for the family');
   assert.ok(seen.opened > 100);
-  assert.deepEqual([seen.up, seen.closed, seen.failed], [seen.opened, seen.opened, 0]);
+  assert.ok(seen.failed > 10);
+  assert.deepEqual([seen.up + seen.failed, seen.closed], [seen.opened, seen.opened]);
   assert.deepEqual([seen.families.size, seen.sides.size], [2, 2]);
 
   const foreign = { apps: [], default: { controller: stranger, params: {} } };
