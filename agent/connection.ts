@@ -205,7 +205,8 @@ export class LiveConnection implements Contract {
   }
 
   add(subflow: LiveSubflow): void {
-    this.subflows = this.subflows.concat(subflow);
+    // concat() alone takes 20 µs of the second subflow's time.
+    this.subflows = this.subflows.length === 0 ? [subflow] : this.subflows.concat(subflow);
   }
 
   remove(subflow: LiveSubflow): void {

@@ -31,8 +31,10 @@ import { chooser, type Identity } from './policy/choose.ts';
 import type { Policy } from './policy.ts';
 import { Agent } from './runtime.ts';
 
-/** After as many V8 has optimized what matters: 0.1 s on an idle PC. */
+/** After as many V8 has optimized what matters: 0.2 s on an idle PC. */
 const LIVES = 2000;
+/** Where it takes longer than this, being there is worth more. */
+const LONGEST: Millis = 2000;
 const ECONNRESET = 104;
 const ENOTCONN = 107;
 const EINVAL = 22;
@@ -75,8 +77,9 @@ export function* rehearse(stage: Stage, slice: Millis): Generator<void> {
   if (choices.length === 0) return;
   // Two at least: code that has seen one agent only is optimized for that one, and not for the real one.
   const casts = [...choices, ...choices].map((choice) => new Cast(stage, choice));
+  const end = clock.now() + LONGEST;
   let began = clock.now();
-  for (let life = 0; life < LIVES; life++) {
+  for (let life = 0; life < LIVES && began < end; life++) {
     casts[life % casts.length]!.live(life);
     if (clock.now() - began < slice) continue;
     yield;

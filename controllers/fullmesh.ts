@@ -25,7 +25,7 @@ export default defineController({
       for (const remote of conn.remotes) {
         for (const local of localsFor(conn, remote)) {
           if (room <= 0) return;
-          if (taken(local, remote) || retries.waiting(pair({ local, remote }))) continue;
+          if (taken(local, remote) || retries.waiting(() => pair({ local, remote }))) continue;
           conn.do({ kind: 'open', local, remote, backup: local.role === 'backup' }, why);
           room--;
         }

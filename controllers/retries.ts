@@ -25,8 +25,9 @@ export class Retries {
     this.#waits = waits;
   }
 
-  waiting(what: string): boolean {
-    return this.#attempts?.get(what)?.cancel !== undefined;
+  /** `what` is asked for only when there have been failures: making text takes time before the first subflow. */
+  waiting(what: () => string): boolean {
+    return this.#attempts?.get(what())?.cancel !== undefined;
   }
 
   later(what: string, errno: number, run: (why: string) => void): void {

@@ -177,13 +177,13 @@ export function encodeCommand(
   token: Token,
   command: PathCommand,
   mapped = false,
-): [command: number, Request] {
+): { readonly number: number; readonly request: Request } {
   switch (command.kind) {
     case 'open': {
       const { local, remote, backup, localPort } = command;
-      return [
-        PM_COMMANDS.subflowCreate,
-        {
+      return {
+        number: PM_COMMANDS.subflowCreate,
+        request: {
           addr: addressAttr(local.ip, mapped, {
             id: local.id,
             port: localPort || undefined,
@@ -193,37 +193,37 @@ export function encodeCommand(
           token,
           addrRemote: addressAttr(remote.ip, mapped, { id: remote.id, port: remote.port }),
         },
-      ];
+      };
     }
     case 'close': {
       const { local, remote } = command.subflow;
-      return [
-        PM_COMMANDS.subflowDestroy,
-        {
+      return {
+        number: PM_COMMANDS.subflowDestroy,
+        request: {
           addr: addressAttr(local.ip, mapped, { port: local.port }),
           token,
           addrRemote: addressAttr(remote.ip, mapped, { port: remote.port }),
         },
-      ];
+      };
     }
     case 'backup': {
       const { local, remote } = command.subflow;
-      return [
-        PM_COMMANDS.setFlags,
-        {
+      return {
+        number: PM_COMMANDS.setFlags,
+        request: {
           addr: addressAttr(local.ip, mapped, { port: local.port, flags: command.on ? ADDR_FLAG_BACKUP : 0 }),
           token,
           addrRemote: addressAttr(remote.ip, mapped, { port: remote.port }),
         },
-      ];
+      };
     }
     case 'announce': {
       const { local, port } = command;
       const rest = { id: local.id, port: port || undefined, flags: ADDR_FLAG_SIGNAL };
-      return [PM_COMMANDS.announce, { addr: addressAttr(local.ip, mapped, rest), token }];
+      return { number: PM_COMMANDS.announce, request: { addr: addressAttr(local.ip, mapped, rest), token } };
     }
     case 'withdraw':
-      return [PM_COMMANDS.remove, { token, locId: command.local.id }];
+      return { number: PM_COMMANDS.remove, request: { token, locId: command.local.id } };
   }
 }
 
@@ -248,16 +248,16 @@ export class PathManager {
   }
 
   execute(token: Token, command: PathCommand): void {
-    let outcome = this.#send(command.kind, ...encodeCommand(token, command));
+    let outcome = this.#send(token, command, false);
     if (outcome.errno === ESRCH && mayBeMapped(command)) {
       // No such subflow: the socket is a dual-stack one, and the kernel compares family and all.
-      outcome = this.#send(command.kind, ...encodeCommand(token, command, true));
+      outcome = this.#send(token, command, true);
     }
     if (command.kind === 'open' && command.localPort) {
       // To the kernel an address with a port is one of its own, whose id none of the connection's others may have.
       for (let id = IDS.last; id >= IDS.firstOfPorts && outcome.errno === EINVAL; id--) {
         const local = { ...command.local, id };
-        outcome = this.#send(command.kind, ...encodeCommand(token, { ...command, local }));
+        outcome = this.#send(token, { ...command, local }, false);
       }
     }
     if (outcome.errno !== 0) throw refusal(command.kind, outcome);
@@ -275,9 +275,10 @@ export class PathManager {
     return errno === ESRCH;
   }
 
-  #send(operation: string, command: number, request: Request): Outcome {
-    const answer = this.#channel.ask(operation, this.#family.id, NLM_F_ACK, (out) => {
-      putGenlHeader(out, command, this.#family.version);
+  #send(token: Token, command: PathCommand, mapped: boolean): Outcome {
+    const { number, request } = encodeCommand(token, command, mapped);
+    const answer = this.#channel.ask(command.kind, this.#family.id, NLM_F_ACK, (out) => {
+      putGenlHeader(out, number, this.#family.version);
       ATTR.encode(out, request);
     });
     return 'errno' in answer ? answer : SUCCESS;

@@ -109,7 +109,7 @@ for (const kernel of KERNELS) {
       test(`Linux ${kernel}, ${family}: ${name} is encoded as the kernel took it`, () => {
         const { view, length } = capturedAs(kernel, `requests-${family}`, name);
         const token = name === 'announce' || name === 'withdraw' ? both.server : both.client;
-        const [number, request] = encodeCommand(token, command);
+        const { number, request } = encodeCommand(token, command);
         const out = new Writer(1024);
         beginMessage(out, messageType(view, 0), 5, messageSequence(view, 0));
         putGenlHeader(out, number, 1);
