@@ -47,14 +47,22 @@ export interface Run {
 export async function runExperiment(experiment: Experiment, options: LabOptions): Promise<Run[]> {
   const wanted = (names: readonly string[] | undefined, name: string) => !names || names.includes(name);
   const seeds = Array.from({ length: options.seeds }, (_, index) => index + 1);
-  const groups: Group[] = experiment.cases
+  const chosen: Group[] = experiment.cases
     .filter(({ name }) => wanted(options.cases, name))
     .flatMap(({ name, faults }) =>
       experiment.managers
         .filter(({ variant }) => wanted(options.variants, variant))
         .map((manager) => ({ case: name, manager, faults, seeds })),
     );
-  const total = groups.length * options.seeds;
+  const total = chosen.length * options.seeds;
+  // Runs of one manager under one case share a network, but keep no machine idle.
+  const parts = Math.max(1, Math.floor(options.machines / chosen.length));
+  const groups = chosen.flatMap((group) =>
+    Array.from({ length: Math.min(parts, options.seeds) }, (_, part) => ({
+      ...group,
+      seeds: seeds.filter((_, index) => index % parts === part),
+    })),
+  );
 
   const work = mkdtempSync(join(tmpdir(), 'smappd-lab-'));
   try {
