@@ -72,4 +72,5 @@ echo "$status" >/dev/vm-status
 INIT
 chmod +x /root/vm/init
 for tree in dev proc sys; do mount --move "/$tree" "/root/$tree"; done
+echo 'guest: booted'
 exec switch_root -c /dev/console /root /vm/init

@@ -12,6 +12,12 @@ import { cached } from './cache.ts';
 import { type KernelVersion, kernel } from './kernel.ts';
 import { type Say, unpackWithDependencies } from './packages.ts';
 
+/** One emulated boot in hundreds ends in a panic of the kernel's own: it is tried as often as this. */
+const BOOTS = 3;
+/** What guest-init.sh says when all is there. */
+const BOOTED = 'guest: booted';
+class BootFailure extends Error {}
+
 /** Milliseconds for a guest out of time to say what its processors do. */
 const LAST_WORDS = 5_000;
 
@@ -63,7 +69,12 @@ export async function runInVm(job: VmJob): Promise<VmResult> {
   try {
     writeFileSync(join(directory, 'command'), script(job));
     if (job.out) mkdirSync(job.out, { recursive: true });
-    return await boot(job, directory);
+    for (let again = BOOTS - 1; ; again--) {
+      const ended = await boot(job, directory);
+      if (!(ended instanceof Error)) return ended;
+      if (!(ended instanceof BootFailure) || again === 0) throw ended;
+      (job.say ?? sayOnStderr)(`booting once more: ${ended.message}`);
+    }
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -155,7 +166,8 @@ function qemuArguments(job: VmJob, directory: string): string[] {
   ];
 }
 
-async function boot(job: VmJob, directory: string): Promise<VmResult> {
+/** Returns what went wrong, and throws when there is no emulator. */
+async function boot(job: VmJob, directory: string): Promise<VmResult | Error> {
   const args = qemuArguments(job, directory);
   // The guest ends with this process, however that ends.
   const qemu = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], {
@@ -193,15 +205,12 @@ async function boot(job: VmJob, directory: string): Promise<VmResult> {
   const result = { stdout: stdout.join(''), stderr: stderr.join('') };
   if (status.length > 0) return { status: Number(status.join('')), ...result };
   const consoleFile = join(directory, 'console');
-  const lines = existsSync(consoleFile)
-    ? readFileSync(consoleFile, 'utf8')
-        .trimEnd()
-        .split('\n')
-        .slice(timedOut ? -100 : -20)
-    : [];
+  const console = existsSync(consoleFile) ? readFileSync(consoleFile, 'utf8').trimEnd() : '';
+  const lines = console.split('\n').slice(timedOut ? -100 : -40);
   const what = timedOut
     ? `not done after ${job.timeout * PATIENCE} s`
     : 'the guest stopped before its command ended';
   const said = [...complaints.flat(), ...lines, ...result.stderr.trimEnd().split('\n').slice(-10)];
-  throw new Error(`VM (Linux ${job.kernel}): ${what}: ${job.command.join(' ')}\n${said.join('\n')}`);
+  const Failure = timedOut || console.includes(BOOTED) ? Error : BootFailure;
+  return new Failure(`VM (Linux ${job.kernel}): ${what}: ${job.command.join(' ')}\n${said.join('\n')}`);
 }
