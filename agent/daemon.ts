@@ -17,7 +17,7 @@ import { refuseIfServed, serveControl } from './control/server.ts';
 import { Converter } from './converter/converter.ts';
 import { machine } from './converter/machine.ts';
 import { Via } from './converter/via.ts';
-import { inlineMore } from './engine.ts';
+import { compiles, inlineMore } from './engine.ts';
 import { KernelEvents } from './events.ts';
 import type { Log } from './execution.ts';
 import { Journal } from './host/journal.ts';
@@ -151,8 +151,8 @@ export async function startDaemon(
   await events.resync();
   rtos.watch((event) => agent.handle(event));
   inlineMore();
-  for (const _ of rehearse({ ...outside, sockets, host: facade, userspaceNow, policy }, REHEARSAL_SLICE))
-    await new Promise(setImmediate);
+  const stage = { ...outside, sockets, host: facade, userspaceNow, policy };
+  if (compiles) for (const _ of rehearse(stage, REHEARSAL_SLICE)) await new Promise(setImmediate);
   const sampler = new Sampler(agent, clock, policy.sampleEvery, rtos.mode === 'sampling');
   const control = await serveControl(daemon, {
     path: controlPath,

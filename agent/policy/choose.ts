@@ -138,6 +138,7 @@ export function chooser(policy: Pick<Policy, 'apps' | 'default'>, identify: Iden
   };
 }
 
+/** All of one shape, which the agent's compiled code relies on (agent/rehearsal.ts). */
 function choose(app: string, { controller, params }: Policy['default'], why: string): Choice {
   return { app, controller, params, why };
 }

@@ -132,7 +132,7 @@ void pair_connect(struct pair *pair)
 	int fd;
 
 	if (!access_destination(&options->access, &pair->destination.ip, pair->door->mode == MODE_EXPLICIT) ||
-	    (pair->door->mode == MODE_TRANSPARENT && server_is_ours(&pair->loop->probe, &pair->destination)))
+	    (pair->door->mode == MODE_TRANSPARENT && server_is_ours(&pair->loop->probe, &pair->destination, pair->loop->now)))
 		return denied(pair);
 	pair->state = PAIR_CONNECT;
 	fd = server_open(options, &pair->destination, &pair->peer);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "server.h"
 
-#include "loop.h"
-
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -101,12 +99,10 @@ static bool is_local(const struct probe *probe, const struct address *destinatio
 	return !memcmp(&local.ip, &destination->ip, sizeof(local.ip));
 }
 
-/* A no holds for a while: most connections go where others went just before, and asking takes two system calls. */
-bool server_is_ours(struct probe *probe, const struct address *destination)
+bool server_is_ours(struct probe *probe, const struct address *destination, uint64_t now)
 {
 	const uint32_t *words = destination->ip.s6_addr32;
-	unsigned int slot = (words[0] ^ words[1] ^ words[2] ^ words[3]) * 2654435761u >> 26;
-	uint64_t now = now_ms();
+	unsigned int slot = ((words[0] ^ words[1] ^ words[2] ^ words[3]) * 2654435761u >> 16) % OTHERS_KNOWN;
 
 	if (now < probe->others[slot].until && !memcmp(&probe->others[slot].ip, &destination->ip, sizeof(destination->ip)))
 		return false;

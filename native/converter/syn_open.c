@@ -247,7 +247,8 @@ static bool is_ours(const struct syn *syn, const struct sockaddr_ll *from)
 
 	if (!door || from->sll_hatype == ARPHRD_LOOPBACK) /* our own, and those that we gave back */
 		return false;
-	return door->mode != MODE_TRANSPARENT || (is_client_side(from->sll_ifindex) && !server_is_ours(&s.probe, &syn->to));
+	return door->mode != MODE_TRANSPARENT ||
+	       (is_client_side(from->sll_ifindex) && !server_is_ours(&s.probe, &syn->to, now_ms()));
 }
 
 static void take_packet(uint8_t *packet, size_t length, const struct sockaddr_ll *from)

@@ -5,8 +5,6 @@
 set -eu
 cd "$1"
 say() { echo "$1=$2"; }
-# What runs for a moment only is not worth compiling here. The daemon has an environment of its own.
-export NODE_OPTIONS=--jitless
 
 node dist/agent/cli.js install --no-start >&2
 # What a guest without disks does not need, and would wait for.
