@@ -17,7 +17,7 @@ import { refuseIfServed, serveControl } from './control/server.ts';
 import { Converter } from './converter/converter.ts';
 import { machine } from './converter/machine.ts';
 import { Via } from './converter/via.ts';
-import { compiles, inlineMore } from './engine.ts';
+import { inlineMore } from './engine.ts';
 import { KernelEvents } from './events.ts';
 import type { Log } from './execution.ts';
 import { Journal } from './host/journal.ts';
@@ -64,6 +64,8 @@ export interface Outside {
   readonly random: () => number;
   readonly iso: () => string;
   readonly controllers: readonly Controller[];
+  /** Whether V8 compiles what runs often: there is something to rehearse for. */
+  readonly compiles: boolean;
   readonly manager: ServiceManager | undefined;
   /** File descriptors that outlived an earlier run, by name. */
   readonly kept: ReadonlyMap<string, readonly number[]>;
@@ -152,7 +154,7 @@ export async function startDaemon(
   rtos.watch((event) => agent.handle(event));
   inlineMore();
   const stage = { ...outside, sockets, host: facade, userspaceNow, policy };
-  if (compiles) for (const _ of rehearse(stage, REHEARSAL_SLICE)) await new Promise(setImmediate);
+  if (outside.compiles) for (const _ of rehearse(stage, REHEARSAL_SLICE)) await new Promise(setImmediate);
   const sampler = new Sampler(agent, clock, policy.sampleEvery, rtos.mode === 'sampling');
   const control = await serveControl(daemon, {
     path: controlPath,

@@ -21,9 +21,6 @@ export function inlineMore(): void {
   set('--max-inlined-bytecode-size=1000', '--max-inlined-bytecode-size-cumulative=3000');
 }
 
-/** Whether V8 compiles at all: under --jitless, which also takes WebAssembly away, it interprets. */
-export const compiles: boolean = 'WebAssembly' in globalThis;
-
 function set(...flags: readonly string[]): void {
   for (const flag of flags) setFlagsFromString(flag);
 }

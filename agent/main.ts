@@ -75,6 +75,7 @@ async function run(file: string, options: Options): Promise<void> {
     random: Math.random,
     iso: () => new Date().toISOString(),
     controllers,
+    compiles: 'WebAssembly' in globalThis, // which --jitless takes away, too
     manager,
     kept: inheritedFds(env, pid, addon),
     programs: here('../../native/build'),
