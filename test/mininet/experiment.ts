@@ -35,8 +35,6 @@ export interface Manager {
   readonly ready?: string;
   /** A daemon at the server, as `daemon` at the client. */
   readonly serverDaemon?: readonly string[];
-  /** Files and directories of this machine that it reads while time counts. */
-  readonly files?: readonly string[];
   /** Prints everything that goes into and comes out of the daemon; started when recordings are wanted. */
   readonly recorder?: readonly string[];
 }

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 
+os.environ['SETUPTOOLS_USE_DISTUTILS'] = 'stdlib'  # what Mininet wants of distutils: setuptools has it too, ten times as large
 sys.path.insert(0, '/usr/lib/python3/dist-packages')
 from mininet.link import TCLink  # noqa: E402
 from mininet.log import setLogLevel  # noqa: E402
@@ -203,17 +204,11 @@ class Laboratory:
         self.net.stop()
 
 
-def bring_into_ram(paths):
-    """Copies files of the host, and the libraries that they need, into the overlay's upper layer."""
-    files = {os.path.realpath(path) for path in paths if os.path.isfile(path)}
-    for path in paths:
-        for directory, _, names in os.walk(path):
-            read = (name for name in names if not name.endswith(('.map', '.ts', '.md')))
-            files |= {os.path.realpath(os.path.join(directory, name)) for name in read}
-    for tool in filter(None, map(shutil.which, TOOLS)):
-        libraries = subprocess.run(['ldd', tool], capture_output=True, text=True).stdout
-        files |= {os.path.realpath(path) for path in [tool, *re.findall(r'(/\S+) \(0x', libraries)]}
-    for file in files:
+def bring_into_ram(tools):
+    """Copies tools of the host, and the libraries that they need, into the overlay's upper layer."""
+    paths = list(filter(None, map(shutil.which, tools)))
+    libraries = subprocess.run(['ldd', *paths], capture_output=True, text=True).stdout
+    for file in {os.path.realpath(path) for path in [*paths, *re.findall(r'(/\S+) \(0x', libraries)]}:
         if os.path.isfile(file):
             os.utime(file)  # any change of a file makes the overlay copy it
 
@@ -221,8 +216,9 @@ def bring_into_ram(paths):
 def main():
     setLogLevel('error')
     plan = json.load(open(sys.argv[1]))
-    shutil.copytree(plan['programs']['from'], plan['programs']['to'])
-    bring_into_ram(plan['ram'])
+    os.makedirs(plan['programs']['to'])
+    subprocess.check_call(['tar', '--touch', '-xf', plan['programs']['from'], '-C', plan['programs']['to']])
+    bring_into_ram(TOOLS)
     progress('all is in RAM')
     for module in ('sch_netem', 'sch_htb', 'nf_conntrack', 'nft_masq'):
         subprocess.call(['modprobe', module])

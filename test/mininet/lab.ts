@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkout } from '../vm/cache.ts';
+import { archiveDaemon } from '../vm/daemon-files.ts';
 import type { KernelVersion } from '../vm/kernel.ts';
 import { guestPackages, runInVm } from '../vm/run.ts';
 import type { Experiment, Manager, Measured, Observed, Segment } from './experiment.ts';
@@ -26,6 +27,8 @@ export interface LabOptions {
   readonly variants?: readonly string[] | undefined;
   /** Whether to record what goes into and comes out of smappd. */
   readonly record: boolean;
+  /** Whether smappd runs without a compiler: an emulator is sooner done with it, but each decision takes longer. */
+  readonly interpreted?: boolean;
   /** Virtual machines at the same time. */
   readonly machines: number;
   readonly say: (message: string) => void;
@@ -66,7 +69,7 @@ export async function runExperiment(experiment: Experiment, options: LabOptions)
 
   const work = mkdtempSync(join(tmpdir(), 'smappd-lab-'));
   try {
-    compile(work, options.say);
+    gatherPrograms(work, options.say);
     const machines = Math.min(options.machines, groups.length);
     const shares = Array.from({ length: machines }, (_, machine) =>
       groups.filter((_, index) => index % machines === machine),
@@ -135,10 +138,10 @@ interface Group {
   readonly seeds: readonly number[];
 }
 
-function compile(work: string, say: LabOptions['say']): void {
+/** All that the guests run and is not Debian's, as one archive. */
+function gatherPrograms(work: string, say: LabOptions['say']): void {
   const include = join(guestPackages(PACKAGES, say), 'usr/include');
   const compiler = (...args: string[]) => execFileSync('gcc', ['-O2', '-Wall', '-Wextra', ...args]);
-  // Static: nothing of them is read from the host while time counts.
   mkdirSync(join(work, 'programs'));
   for (const name of ['traffic', 'trace'])
     compiler('-static', '-o', join(work, 'programs', name), join(SOURCES, `${name}.c`));
@@ -150,6 +153,9 @@ function compile(work: string, say: LabOptions['say']): void {
     join(work, 'programs/lab.so'),
     join(SOURCES, 'mptcpd-plugin.c'),
   );
+  const archive = join(work, 'programs.tar');
+  archiveDaemon(archive);
+  execFileSync('tar', ['--append', `--file=${archive}`, `--directory=${join(work, 'programs')}`, '.']);
 }
 
 async function runShare(
@@ -162,13 +168,12 @@ async function runShare(
   const traffic = `${PROGRAMS}/traffic`;
   const plan = {
     ...experiment.network,
-    programs: { from: join(planFile, '../programs'), to: PROGRAMS },
+    programs: { from: join(planFile, '../programs.tar'), to: PROGRAMS },
     server: [traffic, ...experiment.server],
     tracer: `${PROGRAMS}/trace`,
     trace: experiment.trace,
     limit: experiment.limit,
     record: options.record,
-    ram: [...new Set(share.flatMap(({ manager }) => manager.files ?? []))],
     groups: share.map(({ manager, faults, seeds }, group) => ({
       manager,
       faults,
@@ -190,6 +195,7 @@ async function runShare(
     timeout: 600 + total * experiment.limit,
     packages: PACKAGES,
     virtualTime: true,
+    ...(options.interpreted && { env: { NODE_OPTIONS: '--jitless' } }),
     ...(experiment.instruction && { instruction: experiment.instruction }),
     memory: 3072,
     say: options.say,

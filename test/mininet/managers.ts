@@ -1,10 +1,7 @@
 /** Who competes: this daemon, and the best that a user has without it. */
-import { join } from 'node:path';
-import { checkout } from '../vm/cache.ts';
-import { daemonFiles } from '../vm/daemon-files.ts';
 import type { Manager } from './experiment.ts';
 
-/** Where the guest keeps what it runs from RAM; main.ts fills it. */
+/** Where the guest keeps what it runs, in RAM; lab.ts says what that is. */
 export const PROGRAMS = '/run/lab-programs';
 
 const limits = ['ip mptcp limits set subflows 8 add_addr_accepted 8'];
@@ -50,8 +47,7 @@ export function smappd(policy: object, variant = 'smappd'): Manager {
     server: limits,
     daemon: daemon('client'),
     ready: 'ready',
-    files: daemonFiles().map((path) => join(checkout, path)),
-    recorder: ['node', `${checkout}dist/agent/cli.js`, '--control', control, 'record', '-'],
+    recorder: ['node', `${PROGRAMS}/dist/agent/cli.js`, '--control', control, 'record', '-'],
   };
 }
 
@@ -70,5 +66,5 @@ function writePolicy(host: string, policy: object): string {
 
 function daemon(host: string): string[] {
   const [policy, control] = [`/run/lab/${host}/policy.json`, `/run/lab/${host}/control.sock`];
-  return ['node', `${checkout}dist/agent/main.js`, '--policy', policy, '--control', control];
+  return ['node', `${PROGRAMS}/dist/agent/main.js`, '--policy', policy, '--control', control];
 }

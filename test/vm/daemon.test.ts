@@ -3,13 +3,11 @@
  * In virtual time, so that what they wait for does not depend on how slow the emulation is.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { checkout } from './cache.ts';
-import { daemonFiles } from './daemon-files.ts';
+import { archiveDaemon } from './daemon-files.ts';
 import type { GuestTest } from './guest-reporter.ts';
 import { KERNELS, type KernelVersion } from './kernel.ts';
 import { runInVm, sayOnStderr } from './run.ts';
@@ -23,9 +21,7 @@ let archive = '';
 before(() => {
   directory = mkdtempSync(join(tmpdir(), 'smappd-daemon-'));
   archive = join(directory, 'checkout.tar');
-  const files = [...daemonFiles(), 'dist/test/netns', 'dist/test/vm', 'test/netns', 'test/scenarios'];
-  const only = ['--exclude=*.map', '--exclude=*.d.ts'];
-  execFileSync('tar', ['--create', `--file=${archive}`, `--directory=${checkout}`, ...only, ...files]);
+  archiveDaemon(archive, ['dist/test/netns', 'dist/test/vm', 'test/netns', 'test/scenarios']);
 });
 after(() => rmSync(directory, { recursive: true }));
 

@@ -20,7 +20,15 @@ async function measure(
   cases: readonly string[],
   kernel: KernelVersion = '6.12',
 ) {
-  const options = { kernel, seeds, cases, variants: ['smappd'], machines: 2, record: false } as const;
+  const options = {
+    kernel,
+    seeds,
+    cases,
+    variants: ['smappd'],
+    machines: 2,
+    record: false,
+    interpreted: true,
+  } as const;
   const samples = samplesOf(await runExperiment(experiment, { ...options, say: sayOnStderr }));
   return (under: string, metric: string): number[] => {
     const found = samples.find((one) => one.case === under && one.metric === metric);
