@@ -164,6 +164,8 @@ export type Event =
       readonly remote: Address;
       readonly rto: Millis;
     }
+  /** The first data of a connection that sent none on any subflow for so long. */
+  | { readonly kind: 'resumed'; readonly token: Token; readonly silence: Millis }
   /** A ping was answered after so long. */
   | {
       readonly kind: 'pong';

@@ -7,6 +7,7 @@
  * command's. Only the kernel does not hear of it.
  */
 import type { Controller } from '../controllers/controller.ts';
+import { decodeRto, encodeRto, rtoEvent } from './bpf/rto-record.ts';
 import type { Clock } from './clock.ts';
 import { NetlinkKernel } from './commands.ts';
 import { agentDaemon, type Host } from './control/agent-daemon.ts';
@@ -127,6 +128,7 @@ class Cast {
     tell('established', first, { serverSide });
     for (const { local } of this.#agent.connections.get(token)?.opening ?? [])
       tell('subEstablished', { ip: local.ip, port: 30_000 + life }, { locId: local.id, remId: 0, backup: 0 });
+    if (family === AF_INET) this.#timer(token, first, peer, life);
     if (life % 4 === 0) tell('subClosed', first, { locId: 0, remId: 0, backup: 0, error: ECONNRESET });
     this.#tell('closed', { token });
   }
@@ -134,6 +136,16 @@ class Cast {
   close(): void {
     this.#events.close();
     this.#pathManager.close();
+  }
+
+  /** As the timers' eBPF programs tell: an RTO, or the first data after a silence. */
+  #timer(token: number, local: Address, peer: string, life: number): void {
+    const silence = life % 8 === 0 ? 600_000 : 0;
+    const [expired, rto] = silence > 0 ? [0, 240_000] : [240_000, 480_000];
+    const rest = { at: 0n, netns: 1n, cgroup: 1n, srtt: 40_000, sndUna: token, backoff: 1, state: 1 };
+    const remote = { ip: peer, port: 443 };
+    const bytes = encodeRto({ ...rest, token, local, remote, expired, rto, silence });
+    this.#agent.handle(rtoEvent(decodeRto(bytes, 0)));
   }
 
   #tell(kind: keyof typeof PM_EVENTS, attributes: EventAttributes): void {

@@ -286,6 +286,10 @@ export class Agent implements Services {
           this.#executor.call(connection, 'stalled', (handlers) => handlers.stalled?.(subflow, event.rto));
         return;
       }
+      case 'resumed':
+        if (connection.established)
+          this.#executor.call(connection, 'resumed', (handlers) => handlers.resumed?.(event.silence));
+        return;
     }
   }
 

@@ -76,6 +76,8 @@ export interface Handlers {
   subflowDown?(subflow: Subflow, errno: number, resetReason: number): void;
   /** The retransmission timer of this subflow expired; `rto` is the value that it backed off to. */
   stalled?(subflow: Subflow, rto: Millis): void;
+  /** The first data is on its way after `silence` of more than 5 s on all subflows. Needs eBPF and Linux 6.6. */
+  resumed?(silence: Millis): void;
   /** The peer has answered a `ping` from this port of ours, after `took`. */
   pong?(local: Address, took: Millis): void;
   /** One reading every `sampleEvery` of the policy while this handler exists; also in `subflow.stats`. */

@@ -1,5 +1,5 @@
 /**
- * Where `stalled` events come from: the kernel, by the best means that it allows here.
+ * Where `stalled` and `resumed` events come from: the kernel, by the best means that it allows here.
  *
  *   sockops      called by the retransmission timer itself; sockets older than us are enrolled, and those
  *                that cannot be (before Linux 6.12) are seen by the tracepoint
@@ -9,11 +9,13 @@
  * What our own host refuses to send (no route, a firewall's output rule) never counts as sent: the kernel
  * then probes, which is no timeout. Lost routes come as `local-down`.
  *
+ * `resumed` takes a program of its own, without which the rest works.
+ *
  * Needs CAP_BPF, CAP_PERFMON (programs read kernel structures) and CAP_NET_ADMIN (programs about
  * sockets); CAP_SYS_ADMIN only where no cgroup v2 mount can be seen.
  */
 import { join } from 'node:path';
-import type { Event } from '../model.ts';
+import type { Millis } from '../model.ts';
 import { type Bpf, type BpfObject, explainBpfError } from './addon.ts';
 import { attachToCgroupRoot } from './cgroup.ts';
 import {
@@ -21,10 +23,11 @@ import {
   decodeRtoCounters,
   encodeRtoSettings,
   RTO_RECORD_SIZE,
+  type RtoEvent,
   type RtoRecord,
+  rtoEvent,
 } from './rto-record.ts';
 
-export type Stalled = Event & { readonly kind: 'stalled' };
 export type RtoMode = 'sockops' | 'tracepoint' | 'sampling';
 
 export interface RtoEvents {
@@ -32,7 +35,7 @@ export interface RtoEvents {
   /** For `doctor`: what is in use, why nothing better is, and how many events were lost, read too late. */
   readonly reason: string;
   /** Once. `record` is the event in full. */
-  watch(onEvent: (event: Stalled, record: RtoRecord) => void): void;
+  watch(onEvent: (event: RtoEvent, record: RtoRecord) => void): void;
   close(): void;
 }
 
@@ -41,44 +44,56 @@ export interface RtoOptions {
   readonly everyNamespace?: boolean;
   /** The means to try, in this order; sampling is always the last. */
   readonly modes?: readonly ('sockops' | 'tracepoint')[];
+  /** Shorter silences make no `resumed`. */
+  readonly silence?: Millis;
 }
+
+/** No middlebox forgets sooner, and applications that talk in turns pause for less. */
+const SILENCE: Millis = 5000;
 
 /** Never throws: it falls back. */
 export function openRtoEvents(bpf: Bpf | string, options: RtoOptions = {}): RtoEvents {
-  const { everyNamespace = false, modes = ['sockops', 'tracepoint'] } = options;
-  if (typeof bpf === 'string') return sampling(bpf);
-  const failures: string[] = [];
-  for (const mode of modes) {
+  const { everyNamespace = false, modes = ['sockops', 'tracepoint'], silence = SILENCE } = options;
+  if (typeof bpf === 'string') return source('sampling', [], [bpf]);
+  const load = (programs: readonly string[], sockops: boolean, attach: (object: BpfObject) => string[]) => {
+    const netns = everyNamespace ? 0n : bpf.addon.netnsCookie();
+    const settings = encodeRtoSettings(netns, bpf.addon.tickMicroseconds(), sockops, silence);
+    const object = bpf.addon.load(join(bpf.directory, 'rto.bpf.o'), programs, settings);
     try {
-      return open(bpf, mode, everyNamespace, failures);
+      facts.push(...attach(object));
+      objects.push(object);
     } catch (error) {
-      failures.push(`${mode} failed: ${explainBpfError(error as Error)}`);
+      object.close();
+      throw error;
     }
-  }
-  return sampling(failures.join('; '));
+  };
+  const objects: BpfObject[] = [];
+  const facts: string[] = [];
+  const attempt = (name: string, run: () => void): boolean => {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      facts.push(`${name} failed: ${explainBpfError(error as Error)}`);
+      return false;
+    }
+  };
+  const mode =
+    modes.find((mode) =>
+      attempt(mode, () =>
+        mode === 'sockops'
+          ? load(['rto_sockops', 'rto_adopt', 'rto_retransmit'], true, (object) => attachSockops(bpf, object))
+          : load(['rto_retransmit'], false, attachTracepoint),
+      ),
+    ) ?? 'sampling';
+  // Loaded for itself: a kernel without what this one attaches to has the others all the same.
+  attempt('the end of silences', () => load(['rto_resumed'], false, attachResumed));
+  return source(mode, objects, facts);
 }
 
-function open(
-  bpf: Bpf,
-  mode: 'sockops' | 'tracepoint',
-  everyNamespace: boolean,
-  failures: string[],
-): RtoEvents {
-  const sockops = mode === 'sockops';
-  const settings = encodeRtoSettings(
-    everyNamespace ? 0n : bpf.addon.netnsCookie(),
-    bpf.addon.tickMicroseconds(),
-    sockops,
-  );
-  const programs = [...(sockops ? ['rto_sockops', 'rto_adopt'] : []), 'rto_retransmit'];
-  const object = bpf.addon.load(join(bpf.directory, 'rto.bpf.o'), programs, settings);
-  try {
-    const facts = sockops ? attachSockops(bpf, object) : attachTracepoint(object);
-    return source(object, mode, [...facts, ...failures].join('; '));
-  } catch (error) {
-    object.close();
-    throw error;
-  }
+function attachResumed(object: BpfObject): string[] {
+  object.attach('rto_resumed');
+  return [];
 }
 
 function attachTracepoint(object: BpfObject): string[] {
@@ -102,27 +117,25 @@ function attachSockops(bpf: Bpf, object: BpfObject): string[] {
   ];
 }
 
-function sampling(reason: string): RtoEvents {
-  return { mode: 'sampling', reason, watch: () => {}, close: () => {} };
-}
-
-function source(object: BpfObject, mode: RtoMode, reason: string): RtoEvents {
+function source(mode: RtoMode, objects: readonly BpfObject[], facts: readonly string[]): RtoEvents {
   return {
     mode,
     get reason() {
-      const lost = counters(object).dropped;
-      return lost > 0 ? `${reason}; ${lost} events lost` : reason;
+      const lost = objects.reduce((sum, object) => sum + counters(object).dropped, 0);
+      return [...facts, ...(lost > 0 ? [`${lost} events lost`] : [])].join('; ');
     },
     watch(onEvent) {
-      object.watch('events', RTO_RECORD_SIZE, (records, count) => {
-        for (let i = 0; i < count; i++) {
-          const record = decodeRto(records, i);
-          const { token, local, remote } = record;
-          onEvent({ kind: 'stalled', token, local, remote, rto: record.rto / 1000 }, record);
-        }
-      });
+      for (const object of objects)
+        object.watch('events', RTO_RECORD_SIZE, (records, count) => {
+          for (let i = 0; i < count; i++) {
+            const record = decodeRto(records, i);
+            onEvent(rtoEvent(record), record);
+          }
+        });
     },
-    close: () => object.close(),
+    close() {
+      for (const object of objects) object.close();
+    },
   };
 }
 

@@ -68,6 +68,8 @@ export function eventText(event: Event): string {
       return `${ends(event)}, errno ${event.errno}${event.resetReason ? `, reset reason ${event.resetReason}` : ''}`;
     case 'stalled':
       return `${ends(event)}, RTO ${event.rto} ms`;
+    case 'resumed':
+      return `after ${(event.silence / 1000).toFixed(1)} s of silence`;
     case 'pong':
       return `${ends(event)}, after ${event.took.toFixed(1)} ms`;
     case 'remote-up':

@@ -87,19 +87,28 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 srtt_us; /* eight times the smoothed round trip */
 	__u32 snd_una;
+	__u32 packets_out;
+	__u32 lsndtime; /* in ticks */
 	__u8 bpf_sock_ops_cb_flags;
 	_Bool is_mptcp;
+};
+
+struct list_head {
+	struct list_head *next;
 };
 
 struct mptcp_sock {
 	struct inet_connection_sock sk;
 	__u32 token;
 	struct sock *first;
+	struct list_head conn_list;
 };
 
 /* net/mptcp/protocol.h; `conn` is the struct mptcp_sock that the subflow belongs to. */
 struct mptcp_subflow_context {
+	struct list_head node;
 	struct sock *conn;
+	struct sock *tcp_sock;
 };
 
 struct css_set {

@@ -7,6 +7,10 @@
  * (net/ipv4/tcp_timer.c, tcp_write_timeout) for sockets that carry a flag; it sets the flag on each
  * subflow as that is established. rto_adopt sets it on subflows that are older than us.
  * rto_retransmit takes the same from a tracepoint, where one of those two cannot be used.
+ *
+ * rto_resumed tells of a connection's first data after a silence, by the same records: when the scheduler
+ * (net/mptcp/protocol.c, mptcp_subflow_get_send) looks for a subflow and nothing has been sent on any for long.
+ * Before Linux 6.6 it does not look for one while the one before may carry more, so some go untold.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -23,6 +27,7 @@
 #define TCP_SYN_RECV 3
 #define TCP_LISTEN 10
 #define TCP_CA_Loss 4
+#define SUBFLOWS_MAX 64
 #define TCP_RTO_MAX_US 120000000
 
 char LICENSE[] SEC("license") = "GPL";
@@ -48,8 +53,8 @@ static __always_inline struct tcp_sock *subflow_of(void *sk)
 	return tp;
 }
 
-/* To be called before the timer backs off, as both callers are. */
-static __always_inline void report(struct tcp_sock *tp)
+/* To be called before the timer backs off. `silence_ms`: 0 when it has expired. */
+static __always_inline void report(struct tcp_sock *tp, __u32 silence_ms)
 {
 	struct inet_connection_sock *icsk = &tp->inet_conn;
 	struct sock *sk = &icsk->icsk_inet.sk;
@@ -73,16 +78,21 @@ static __always_inline void report(struct tcp_sock *tp)
 	event->netns = skc->skc_net.net->net_cookie;
 	event->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
 	event->token = BPF_CORE_READ(msk, token);
-	event->expired_us = icsk->icsk_rto * settings.tick_us;
-	event->rto_us = event->expired_us * 2 < rto_max ? event->expired_us * 2 : rto_max;
+	event->rto_us = icsk->icsk_rto * settings.tick_us;
+	event->expired_us = 0;
+	event->backoff = icsk->icsk_backoff;
+	event->silence_ms = silence_ms;
+	if (!silence_ms) {
+		event->expired_us = event->rto_us;
+		event->rto_us = event->expired_us * 2 < rto_max ? event->expired_us * 2 : rto_max;
+		event->backoff++;
+	}
 	event->srtt_us = tp->srtt_us >> 3;
 	event->snd_una = tp->snd_una;
 	event->family = skc->skc_family;
 	event->local_port = skc->skc_num;
 	event->remote_port = bpf_ntohs(skc->skc_dport);
-	event->backoff = icsk->icsk_backoff + 1;
 	event->state = skc->skc_state;
-	event->reserved = 0;
 	__builtin_memset(event->local, 0, sizeof(event->local));
 	__builtin_memset(event->remote, 0, sizeof(event->remote));
 	if (event->family == AF_INET) {
@@ -110,7 +120,7 @@ int rto_sockops(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_RTO_CB:
 		tp = subflow_of(ctx->sk);
 		if (tp)
-			report(tp);
+			report(tp, 0);
 		break;
 	}
 	return 1;
@@ -151,6 +161,47 @@ int BPF_PROG(rto_retransmit, struct sock *sk)
 	 * no timer is pending: it clears icsk_pending before it runs and arms itself again at its end.
 	 */
 	if (BPF_CORE_READ_BITFIELD(icsk, icsk_ca_state) == TCP_CA_Loss && !icsk->icsk_pending)
-		report(tp);
+		report(tp, 0);
+	return 0;
+}
+
+/* Ticks since data was sent on a subflow; 0 while acknowledgements are awaited. */
+static __always_inline __u32 silent_for(struct mptcp_subflow_context *subflow)
+{
+	struct tcp_sock *tp = (void *)BPF_CORE_READ(subflow, tcp_sock);
+
+	return BPF_CORE_READ(tp, packets_out) ? 0 : (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
+}
+
+/* The scheduler looks at each subflow in turn, with the connection locked; we look at all when it begins. */
+SEC("tp_btf/mptcp_subflow_get_send")
+int BPF_PROG(rto_resumed, struct mptcp_subflow_context *subflow)
+{
+	__u32 shortest = silent_for(subflow), least = settings.silence_ms * 1000ULL / settings.tick_us, silence;
+	struct mptcp_sock *msk;
+	struct list_head *node, *head;
+	struct tcp_sock *tp;
+	int i;
+
+	if (shortest < least)
+		return 0;
+	msk = (void *)subflow->conn;
+	head = &msk->conn_list;
+	node = BPF_CORE_READ(head, next);
+	if (node != &subflow->node)
+		return 0;
+	for (i = 0; i < SUBFLOWS_MAX; i++) {
+		node = BPF_CORE_READ(node, next);
+		if (node == head)
+			break;
+		silence = silent_for((void *)node - bpf_core_field_offset(struct mptcp_subflow_context, node));
+		if (silence < least)
+			return 0;
+		if (silence < shortest)
+			shortest = silence;
+	}
+	tp = subflow_of(subflow->tcp_sock);
+	if (tp)
+		report(tp, (__u64)shortest * settings.tick_us / 1000);
 	return 0;
 }

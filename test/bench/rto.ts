@@ -64,9 +64,9 @@ async function latencies(mode: Mode, stress: boolean): Promise<number[]> {
       }
     }
     const micros: number[] = [];
-    source.watch((event, { at }) => {
+    source.watch((_, { at, local, remote }) => {
       const now = process.hrtime.bigint();
-      if (event.local.port === port || event.remote.port === port) micros.push(Number(now - at) / 1000);
+      if (local.port === port || remote.port === port) micros.push(Number(now - at) / 1000);
     });
     path!.loss(100);
     for (const peer of [client, server]) peer.stdin!.write(`20000 ${STEP}\n`);

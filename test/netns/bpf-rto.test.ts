@@ -20,8 +20,13 @@ function watch(t: TestContext, options: RtoOptions = {}): { source: RtoEvents; r
   t.after(source.close);
   const records: RtoRecord[] = [];
   source.watch((event, record) => {
-    const { token, local, remote, rto } = record;
-    assert.deepEqual(event, { kind: 'stalled', token, local, remote, rto: rto / 1000 });
+    const { token, local, remote, rto, silence } = record;
+    assert.deepEqual(
+      event,
+      silence > 0
+        ? { kind: 'resumed', token, silence }
+        : { kind: 'stalled', token, local, remote, rto: rto / 1000 },
+    );
     records.push(record);
   });
   return { source, records };
@@ -119,6 +124,25 @@ test('the tracepoint tells of timeouts as the sockops program does, and of nothi
     essence(byTracepoint).filter((line) => !told.has(line)),
     [],
   );
+});
+
+test('the first data after a silence is told, and only that', async (t) => {
+  const { records } = watch(t, { silence: 1000 });
+  const { network, port, client } = await talk(t);
+  const sent: number[] = [];
+  for (const pause of [700, 1500, 0, 0]) {
+    await sleep(pause);
+    sent.push(Date.now());
+    client.stdin!.write('10\n');
+  }
+  const seen = () => of(own(records, port), network.paths[0]!.client.ip4);
+  await until('a record', () => seen().length > 0);
+  await sleep(100);
+  const [record, ...others] = seen();
+  assert.deepEqual(others, []);
+  assert.equal(record!.token, localTokens(network.client)[0]);
+  assert.ok(Math.abs(record!.silence - (sent[1]! - sent[0]!)) < 100, `${record!.silence} ms`);
+  assert.deepEqual([record!.expired, record!.backoff], [0, 0]);
 });
 
 test('a source sees its own namespace only, and nothing of it is left when it is killed', async (t) => {

@@ -70,10 +70,11 @@ export class SimulatedKernel implements Kernel {
     this.#emit({ kind: 'closed', token });
   }
 
-  /** The subflow from this local address dies with `errno`. */
-  lose(token: Token, ip: string, errno: number): void {
+  /** The subflow from this local address dies with `errno`; `before` its event something else may happen. */
+  lose(token: Token, ip: string, errno: number, before?: () => void): void {
     const ends = this.#of(token, ip);
     this.#drop(token, ends);
+    before?.();
     this.#emit({ kind: 'subflow-down', token, errno, resetReason: 0, ...ends });
   }
 
@@ -81,6 +82,11 @@ export class SimulatedKernel implements Kernel {
   stall(token: Token, ip: string, rto: number): void {
     const { local, remote } = this.#of(token, ip);
     this.#emit({ kind: 'stalled', token, local, remote, rto });
+  }
+
+  /** The application sends its first data after `silence`. */
+  resume(token: Token, silence: number): void {
+    this.#emit({ kind: 'resumed', token, silence });
   }
 
   snapshot(): Snapshot {

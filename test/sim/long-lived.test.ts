@@ -50,6 +50,66 @@ test('long-lived: data that is not acknowledged after the silence moves to a new
   ]);
 });
 
+/** The first data after `silence`; nothing has been heard since. */
+function ask(sim: Simulation, silence: number): void {
+  sim.kernel.readings.set('10.0.0.1', { unacked: 1, lastAckReceived: silence, srtt: 40 });
+  sim.kernel.resume(7, silence);
+}
+
+/** Time goes on, and the kernel's clocks with it. */
+function pass(sim: Simulation, time: number, heard: number | undefined): void {
+  sim.kernel.readings.set('10.0.0.1', {
+    unacked: heard ? 0 : 1,
+    lastAckReceived: heard ?? 600_000,
+    srtt: 40,
+  });
+  sim.clock.advance(time);
+}
+
+test('long-lived: opens beside the first data after a silence, and closes the old one if it does not answer', () => {
+  const sim = connection();
+  ask(sim, 600_000);
+  pass(sim, 1000, undefined);
+  assert.deepEqual(sim.trace.slice(2), [
+    '0 open 10.0.0.1%wlan0 -> 10.1.0.1:80  # first data after 600000 ms of silence',
+    '20 up 10.0.0.1',
+    '60 close 10.0.0.1:5000-10.1.0.1:80  # 10.0.0.1:40000-10.1.0.1:80 replaces it',
+    '60 down 10.0.0.1 errno 103',
+  ]);
+});
+
+test('long-lived: closes the new one if the old one answers, and trusts the path for as long a silence', () => {
+  const sim = connection();
+  ask(sim, 600_000);
+  pass(sim, 30, undefined);
+  pass(sim, 30, 5);
+  assert.deepEqual(paths(sim), ['10.0.0.1:5000']);
+  assert.equal(sim.trace.at(-2), '60 close 10.0.0.1:40000-10.1.0.1:80  # 10.0.0.1:5000-10.1.0.1:80 answers');
+  const opened = (): number => sim.trace.filter((line) => line.includes(' open ')).length;
+  ask(sim, 500_000);
+  ask(sim, 20_000);
+  assert.equal(opened(), 1);
+  ask(sim, 700_000);
+  assert.equal(opened(), 2);
+});
+
+test('long-lived: a subflow that has gone when its first data is told needs no event of its end', () => {
+  const sim = connection();
+  sim.kernel.lose(7, '10.0.0.1', 104, () => sim.kernel.resume(7, 600_000));
+  sim.clock.advance(1000);
+  assert.match(sim.trace[2]!, /^0 open 10.0.0.1%wlan0 .* first data after 600000 ms of silence$/);
+  assert.deepEqual(paths(sim), ['10.0.0.1:40000']);
+});
+
+test('long-lived: what answered meanwhile needs neither another address nor another attempt', () => {
+  const sim = connection();
+  sim.kernel.paths.set('10.0.0.1', 'silent');
+  ask(sim, 600_000);
+  pass(sim, 20_000, 5);
+  assert.deepEqual(paths(sim), ['10.0.0.1:5000']);
+  assert.equal(sim.trace.filter((line) => line.includes(' open ')).length, 1);
+});
+
 test('long-lived: an RTO is a sign too, if it follows a silence or goes on', () => {
   const sim = connection();
   sim.kernel.readings.set('10.0.0.1', { unacked: 1, backoff: 1, lastAckReceived: 300 });

@@ -85,6 +85,8 @@ export function describeEvent(event: Event): string | undefined {
       return `priority ${event.local.ip} ${event.backup}`;
     case 'stalled':
       return `rto ${event.local.ip} ${event.rto}`;
+    case 'resumed':
+      return `resumed ${event.silence}`;
     case 'pong':
       return `pong ${event.local.port} ${event.took}`;
     case 'remote-up':

@@ -5,6 +5,7 @@ import { openRtoEvents } from '../../agent/bpf/rto-events.ts';
 import {
   decodeRto,
   decodeRtoCounters,
+  encodeRto,
   encodeRtoSettings,
   RTO_RECORD_SIZE,
 } from '../../agent/bpf/rto-record.ts';
@@ -21,7 +22,7 @@ const HEAD = [
 ].join(''); // snd_una
 /** Family, ports, backoff and state. */
 const middle = (family: number) => `${Buffer.from([family]).toString('hex')}00889951140201`;
-const TAIL = '00000000';
+const TAIL = 'c0270900'; // silence_ms
 
 const rows: [name: string, bytes: string, local: string, remote: string][] = [
   ['IPv4', `${middle(2)}0a000102${'0'.repeat(24)}0a010002${'0'.repeat(24)}`, '10.0.1.2', '10.1.0.2'],
@@ -64,14 +65,24 @@ for (const [name, ends, local, remote] of rows) {
       sndUna: 0x12345678,
       backoff: 2,
       state: 1,
+      silence: 600_000,
       local: { ip: local, port: 0x9988 },
       remote: { ip: remote, port: 0x1451 },
     });
   });
 }
 
+test('a record is encoded as it is decoded', () => {
+  const [, middle4] = rows[0]!;
+  const bytes = Buffer.from(HEAD + middle4 + TAIL, 'hex');
+  assert.deepEqual(encodeRto(decodeRto(bytes, 0)), bytes);
+});
+
 test('settings and counters', () => {
-  assert.equal(encodeRtoSettings(5n, 4000, true).toString('hex'), '0500000000000000a00f000001000000');
+  assert.equal(
+    encodeRtoSettings(5n, 4000, true, 256).toString('hex'),
+    '0500000000000000a00f0000010000000001000000000000',
+  );
   const counters = Buffer.from('010000000000000002000000000000000300000000000000', 'hex');
   assert.deepEqual(decodeRtoCounters(counters), { dropped: 1, adopted: 2, refused: 3 });
 });

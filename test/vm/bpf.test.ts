@@ -15,12 +15,13 @@ async function run(kernel: KernelVersion, program: string) {
 }
 
 for (const kernel of KERNELS) {
-  test(`Linux ${kernel} tells of timeouts, of older subflows too, and who connected`, async () => {
-    const { mode, reason, olderRtos, youngerRtos, known } = await run(kernel, 'bpf-smoke.js');
+  test(`Linux ${kernel} tells of timeouts, of older subflows too, of silences, and who connected`, async () => {
+    const { mode, reason, olderRtos, youngerRtos, known, resumed } = await run(kernel, 'bpf-smoke.js');
     assert.equal(mode, 'sockops');
     assert.match(reason, new RegExp(`2 older subflows ${OLDER[kernel]}`));
     for (const [first, second] of [olderRtos, youngerRtos]) assert.equal(second, 2 * first);
     assert.equal(known, true);
+    assert.ok(resumed >= 1000, `resumed after ${resumed} ms`);
   });
 }
 
