@@ -58,7 +58,7 @@ const members = {
   threads: count(0, 'threads of the data path; 0 is one a core'),
   connections: count(200_000, 'connections at a time'),
   perSource: count(0, 'connections at a time from one address; 0 is no limit'),
-  batch: bytes('32KiB', 'bytes moved at a time, and held back at most in each direction of a connection'),
+  batch: bytes('16KiB', 'bytes moved at a time, and held back at most in each direction of a connection'),
   socketBuffer: bytes('0B', "send and receive buffer of each socket; 0 leaves them to the kernel's tuning"),
   requestTimeout: duration('10s', 'for a client to name its server'),
   connectTimeout: duration('30s', 'for a server to answer'),

@@ -15,8 +15,6 @@
 
 #define EVENTS_AT_ONCE 256
 #define ACCEPTS_AT_ONCE 64
-#define FEW 2 /* events: both ends of one connection */
-#define SMALL_PIECE (16u << 10)
 
 uint64_t now_us(void)
 {
@@ -166,17 +164,6 @@ static int sleep_ms(const struct loop *loop, bool more)
 	return loop->no_files && (ms < 0 || ms > WHEEL_TICK) ? WHEEL_TICK : ms;
 }
 
-/*
- * A lone connection is served best piece by piece, so that its receiver works on one while we copy the next. With many
- * the others fill that time, and then fewer calls count.
- */
-static unsigned int piece(const struct loop *loop, int events)
-{
-	unsigned int whole = loop->options->batch;
-
-	return events <= FEW && whole > SMALL_PIECE ? SMALL_PIECE : whole;
-}
-
 static void *loop_run(void *context)
 {
 	struct loop *loop = context;
@@ -187,7 +174,6 @@ static void *loop_run(void *context)
 		int n = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, sleep_ms(loop, more));
 
 		loop->now = now_ms();
-		loop->piece = piece(loop, n);
 		if (__atomic_load_n(&loop->drain, __ATOMIC_ACQUIRE))
 			stop_accepting(loop);
 		for (int i = 0; i < n; i++)

@@ -36,7 +36,6 @@ struct loop {
 	uint64_t now; /* ms, as of the last wake-up */
 	struct wheel wheel;
 	char *batch; /* options->batch bytes, shared by all connections of the thread */
-	unsigned int piece; /* how many of them to use now */
 	struct pair *ready, **ready_tail; /* connections with more to do than one turn allows */
 	struct pair *dead;		  /* freed after the events at hand, which may still point to them */
 	struct probe probe;

@@ -23,7 +23,7 @@ static const char usage[] =
 "  --server-mptcp         offer MPTCP to servers\n"
 "  --spoof                servers see the client's address (their answers must be routed back to us)\n"
 "  --mark N               SO_MARK of the connections to servers\n"
-"  --batch BYTES          moved at a time, and held back at most in each direction (32768)\n"
+"  --batch BYTES          moved at a time, and held back at most in each direction (16384)\n"
 "  --socket-buffer BYTES  SO_SNDBUF and SO_RCVBUF (the kernel's own tuning)\n"
 "  --max-connections N    at a time (200000)\n"
 "  --per-source N         at a time from one address (no limit)\n"
@@ -158,7 +158,7 @@ void options_parse(struct options *o, int argc, char **argv)
 	int option, index = 0;
 
 	*o = (struct options){
-		.threads = cores > 0 ? cores : 1, .batch = 32 << 10, .max_connections = 200000,
+		.threads = cores > 0 ? cores : 1, .batch = 16 << 10, .max_connections = 200000,
 		.request_ms = 10000, .connect_ms = 30000, .idle_ms = 7440000, .half_ms = 300000, .drain_ms = 3600000,
 		.syn_table = 4096, .syn_rate = 200, .syn_mark = 0x534d,
 	};

@@ -74,7 +74,7 @@ static bool push_held(struct flow *flow, struct end *to)
 static struct end *move(struct pair *pair, struct flow *flow, struct end *from, struct end *to, bool *more)
 {
 	char *batch = pair->loop->batch;
-	size_t size = pair->loop->piece;
+	size_t size = pair->loop->options->batch;
 	size_t sent;
 
 	if (flow->held && to->writable && !push_held(flow, to))
