@@ -177,13 +177,17 @@ static __always_inline __u32 silent_for(struct mptcp_subflow_context *subflow)
 SEC("tp_btf/mptcp_subflow_get_send")
 int BPF_PROG(rto_resumed, struct mptcp_subflow_context *subflow)
 {
-	__u32 shortest = silent_for(subflow), least = settings.silence_ms * 1000ULL / settings.tick_us, silence;
+	__u32 least = settings.silence_ms * 1000ULL / settings.tick_us, shortest, silence;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(subflow->tcp_sock);
 	struct mptcp_sock *msk;
 	struct list_head *node, *head;
-	struct tcp_sock *tp;
 	int i;
 
-	if (shortest < least)
+	if (!tp)
+		return 0;
+	/* Nearly always the end of it: so without a call. */
+	shortest = (__u32)bpf_jiffies64() - tp->lsndtime;
+	if (shortest < least || tp->packets_out)
 		return 0;
 	msk = (void *)subflow->conn;
 	head = &msk->conn_list;
