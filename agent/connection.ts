@@ -105,6 +105,8 @@ export class LiveConnection implements Contract {
   trail: Trail | undefined;
   /** Found alive by a resync, so its beginning was not seen. */
   readonly found: boolean;
+  /** The resync that saw it last, counted from 1. */
+  seenBy = 0;
   #services: Services;
   #timers: Set<() => void> | undefined;
 
