@@ -7,6 +7,7 @@
 #include "syn_open.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -211,6 +212,27 @@ static bool is_mptcp(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) && protocol == IPPROTO_MPTCP;
 }
 
+static bool is_early(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	return !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) && info.tcpi_state == TCP_SYN_RECV;
+}
+
+/*
+ * What is sent before the handshake's third packet MPTCP keeps, and forgets to send when that has come (seen on 6.18:
+ * a client in three hundred with Fast Open). An option that is set anew makes it look.
+ */
+static void remind(struct end *end)
+{
+	int one = 1;
+
+	end->early = is_early(end->source.fd);
+	if (!end->early)
+		setsockopt(end->source.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 void pair_accept(struct loop *loop, const struct door *door, int fd, const struct sockaddr_storage *from)
 {
 	struct address peer, local = door->address;
@@ -230,6 +252,7 @@ void pair_accept(struct loop *loop, const struct door *door, int fd, const struc
 	if (is_mptcp(fd))
 		stats_add(&loop->stats, accepted_mptcp, 1);
 	socket_tune(loop->options, fd);
+	pair->client.early = door->mode == MODE_EXPLICIT && is_early(fd);
 	if (door->mode != MODE_FORWARD || loop->options->syn_open) {
 		if (getsockname(fd, (struct sockaddr *)&own, &length))
 			return pair_close(pair, true);
@@ -272,7 +295,7 @@ static void aborted(struct pair *pair, const struct end *by)
 /* From here on it is the kernel module's, once nothing waits with us. */
 static bool handed_over(struct pair *pair)
 {
-	if (pair->up.held || pair->down.held || pair->up.ended || pair->down.ended ||
+	if (pair->client.early || pair->up.held || pair->down.held || pair->up.ended || pair->down.ended ||
 	    !kernel_adopt(pair->loop->options, pair->client.source.fd, pair->server.source.fd))
 		return false;
 	loop_forget(pair->loop, &pair->client.source);
@@ -327,6 +350,8 @@ void pair_event(struct pair *pair, struct end *end, uint32_t events)
 		end->ending = true;
 	if (events & EPOLLOUT)
 		end->writable = true;
+	if (events & EPOLLOUT && end->early)
+		remind(end);
 	if (events & EPOLLERR || (opening && events & EPOLLHUP))
 		error = socket_error(end->source.fd);
 	if (opening && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {

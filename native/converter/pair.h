@@ -21,6 +21,7 @@ struct end {
 	bool writable; /* there may be room */
 	bool ending;   /* the peer has sent its end: read until it is found */
 	bool prompt;   /* TCP_NODELAY is set */
+	bool early;    /* accepted before the handshake's third packet, as with Fast Open */
 };
 
 /* One direction. */
