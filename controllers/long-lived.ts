@@ -25,12 +25,11 @@ export default defineController({
   },
 
   attach(conn, { idle, patience, hedge, retry }) {
-    const silenceOf = (subflow: Subflow): Millis => conn.read(subflow)?.lastAckReceived ?? 0;
     if (conn.side === 'server')
       return {
         subflowUp(subflow) {
           for (const old of conn.subflows)
-            if (old !== subflow && silenceOf(old) > idle)
+            if (old !== subflow && (conn.read(old)?.lastAckReceived ?? 0) > idle)
               conn.do({ kind: 'close', subflow: old }, 'its client left it');
         },
       };
@@ -57,10 +56,10 @@ export default defineController({
       });
     }
 
-    function suspect(subflow: Subflow, wait: Millis, why: string): void {
+    function suspect(subflow: Subflow, silence: Millis, wait: Millis, why: string): void {
       if (suspects.has(subflow) && !answered(subflow)) return;
       const since = conn.now();
-      suspects.set(subflow, { since, until: since + wait, silence: silenceOf(subflow) });
+      suspects.set(subflow, { since, until: since + wait, silence });
       if (conn.opening.length === 0) replace(subflow, why);
     }
 
@@ -91,16 +90,16 @@ export default defineController({
           // What has gone was reset, and its event is on its way.
           const quiet = stats?.lastAckReceived ?? silence;
           if (quiet > Math.max(idle, survived))
-            suspect(subflow, patience * (stats?.srtt ?? 0), `first data after ${quiet} ms of silence`);
+            suspect(subflow, quiet, patience * (stats?.srtt ?? 0), `first data after ${quiet} ms of silence`);
         }
       },
       sampled(subflow, stats) {
-        if (forgotten(stats))
-          suspect(subflow, 0, `no acknowledgement after ${stats.lastAckReceived} ms of silence`);
+        const { lastAckReceived: quiet } = stats;
+        if (forgotten(stats)) suspect(subflow, quiet, 0, `no acknowledgement after ${quiet} ms of silence`);
       },
       stalled(subflow, rto) {
-        if (silenceOf(subflow) > idle || (conn.read(subflow)?.backoff ?? 2) > 1)
-          suspect(subflow, 0, `RTO ${rto} ms on ${subflow.key}`);
+        const { lastAckReceived: quiet, backoff } = conn.read(subflow) ?? { lastAckReceived: 0, backoff: 2 };
+        if (quiet > idle || backoff > 1) suspect(subflow, quiet, 0, `RTO ${rto} ms on ${subflow.key}`);
       },
       subflowUp(subflow) {
         settle(subflow);

@@ -55,6 +55,8 @@ const SILENCE: Millis = 5000;
 export function openRtoEvents(bpf: Bpf | string, options: RtoOptions = {}): RtoEvents {
   const { everyNamespace = false, modes = ['sockops', 'tracepoint'], silence = SILENCE } = options;
   if (typeof bpf === 'string') return source('sampling', [], [bpf]);
+  const objects: BpfObject[] = [];
+  const facts: string[] = [];
   const load = (programs: readonly string[], sockops: boolean, attach: (object: BpfObject) => string[]) => {
     const netns = everyNamespace ? 0n : bpf.addon.netnsCookie();
     const settings = encodeRtoSettings(netns, bpf.addon.tickMicroseconds(), sockops, silence);
@@ -67,8 +69,6 @@ export function openRtoEvents(bpf: Bpf | string, options: RtoOptions = {}): RtoE
       throw error;
     }
   };
-  const objects: BpfObject[] = [];
-  const facts: string[] = [];
   const attempt = (name: string, run: () => void): boolean => {
     try {
       run();
