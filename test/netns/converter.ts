@@ -196,7 +196,7 @@ export function makeWorld(rate = '1gbit', paths = 2, steered = true): World {
   });
   world.client.sysctl(common);
   world.server.sysctl(common);
-  if (steered) for (const namespace of [world.client, world.gate, world.server]) namespace.steerFlows();
+  if (steered) for (const namespace of [world.client, world.gate, world.server]) namespace.steerPackets();
   return world;
 }
 
