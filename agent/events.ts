@@ -5,8 +5,8 @@
  * events wait. After a loss, what is still queued is older than the dumps, so it is handled before them; and until
  * it has been read the kernel queues nothing new, without a word (netlink_overrun in net/netlink/af_netlink.c).
  */
-import type { Log } from './execution.ts';
 import type { Snapshot } from './kernel.ts';
+import type { Log } from './log.ts';
 import type { Millis } from './model.ts';
 import type { CodecError } from './netlink/attributes.ts';
 import { decodeEvent, type PathManager } from './netlink/mptcp-pm.ts';

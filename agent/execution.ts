@@ -8,16 +8,9 @@ import type { Handlers } from '../controllers/controller.ts';
 import type { Clock } from './clock.ts';
 import { endpoint, type LiveConnection, type Open, type PendingOpen } from './connection.ts';
 import type { Kernel } from './kernel.ts';
+import type { Log } from './log.ts';
 import type { Command, Failure, Millis } from './model.ts';
 import { type Decision, Trail } from './trail.ts';
-
-/** The part of a pino logger that the agent uses. */
-export interface Log {
-  debug(fields: object, text: string): void;
-  info(fields: object, text: string): void;
-  warn(fields: object, text: string): void;
-  error(fields: object, text: string): void;
-}
 
 const ETIMEDOUT = 110;
 const EPERM = 1;

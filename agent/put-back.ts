@@ -7,15 +7,13 @@ import { machine } from './converter/machine.ts';
 import { Journal } from './host/journal.ts';
 import { HostPaths, type HostSettings } from './host/paths.ts';
 import { RtnetlinkHost } from './host/rtnetlink.ts';
+import type { Notes } from './log.ts';
 import type { Addon } from './netlink/addon.ts';
 
 interface Outside {
   readonly addon: typeof Addon;
   readonly clock: Clock;
-  readonly log: {
-    info(fields: object, text: string): void;
-    warn(fields: object, text: string): void;
-  };
+  readonly log: Notes;
 }
 
 const NO_PATHS: HostSettings = {

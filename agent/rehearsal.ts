@@ -12,7 +12,7 @@ import type { Clock } from './clock.ts';
 import { NetlinkKernel } from './commands.ts';
 import { agentDaemon, type Host } from './control/agent-daemon.ts';
 import { KernelEvents } from './events.ts';
-import type { Log } from './execution.ts';
+import type { Log } from './log.ts';
 import type { Address, Millis } from './model.ts';
 import type { Addon } from './netlink/addon.ts';
 import { Writer } from './netlink/attributes.ts';

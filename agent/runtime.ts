@@ -9,8 +9,9 @@ import type { Handlers } from '../controllers/controller.ts';
 import type { Choice, Choose } from './choice.ts';
 import type { Clock } from './clock.ts';
 import { LiveConnection, LiveSubflow, type Services } from './connection.ts';
-import { Executor, type Log } from './execution.ts';
+import { Executor } from './execution.ts';
 import type { Bound, Kernel, Snapshot } from './kernel.ts';
+import type { Log } from './log.ts';
 import type {
   Address,
   Command,

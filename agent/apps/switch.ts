@@ -4,12 +4,13 @@
  */
 import type { MptcpSwitch } from '../bpf/mptcp-switch.ts';
 import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
 import type { Millis } from '../model.ts';
 import type { AppRule } from '../policy/apps-section.ts';
 
 interface Ports {
   readonly clock: Clock;
-  readonly log: { warn(fields: object, text: string): void };
+  readonly log: Pick<Log, 'warn'>;
 }
 
 /** Programs and control groups are known to it by inode numbers, which change when they are replaced. */

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
+import type { Notes } from '../log.ts';
 import { dataPathArguments } from './arguments.ts';
 import { squid, squidConfiguration } from './http-proxy.ts';
 import { Keeper, type Program } from './keeper.ts';
@@ -22,15 +23,10 @@ import {
 } from './rules.ts';
 import { type ConverterPolicy, converterWanted } from './section.ts';
 
-export interface Log {
-  info(fields: object, text: string): void;
-  warn(fields: object, text: string): void;
-}
-
 export interface ConverterPorts {
   readonly machine: Machine;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly log: Notes;
   /** The data path: native/build/smapp-convert. */
   readonly program: string;
   /** A folder of ours for sockets and generated files, such as /run/smappd; made when missing. */

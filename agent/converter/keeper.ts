@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../clock.ts';
-import type { Log } from './converter.ts';
+import type { Notes } from '../log.ts';
 
 export interface Program {
   readonly name: string;
@@ -29,7 +29,7 @@ const PATIENCE = 5000;
 
 export class Keeper {
   readonly #clock: Clock;
-  readonly #log: Log;
+  readonly #log: Notes;
   /** All that run: the one of now, and those before it that still drain. */
   readonly #children = new Set<ChildProcess>();
   #current: ChildProcess | undefined;
@@ -37,7 +37,7 @@ export class Keeper {
   #pause = FIRST_PAUSE;
   #cancelRestart: () => void = () => {};
 
-  constructor(clock: Clock, log: Log) {
+  constructor(clock: Clock, log: Notes) {
     this.#clock = clock;
     this.#log = log;
   }

@@ -12,12 +12,13 @@ import { attachToCgroupRoot } from '../bpf/cgroup.ts';
 import { type SwitchedApp, undecidable } from '../bpf/mptcp-rules.ts';
 import { keepRules, type Rules } from '../bpf/mptcp-switch.ts';
 import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
 import type { Millis } from '../model.ts';
 
 interface Ports {
   readonly bpf: Bpf | string;
   readonly clock: Clock;
-  readonly log: { warn(fields: object, text: string): void };
+  readonly log: Pick<Log, 'warn'>;
 }
 
 /** The part of the policy's AppRule that is looked at. */

@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Notes } from '../log.ts';
 
 interface Contents {
   boot: string;
@@ -27,18 +28,13 @@ interface Contents {
   sysctls: Record<string, { was: string; ours: string }>;
 }
 
-interface Log {
-  info(fields: object, text: string): void;
-  warn(fields: object, text: string): void;
-}
-
 export class Journal {
   readonly #file: string;
-  readonly #log: Log;
+  readonly #log: Notes;
   readonly #contents: Contents;
 
   /** Reads what an earlier run left in `file`; its folder is made when missing. */
-  constructor(file: string, log: Log) {
+  constructor(file: string, log: Notes) {
     this.#file = file;
     this.#log = log;
     const here = { boot: bootId(), namespace: statSync('/proc/self/ns/net').ino };
@@ -105,7 +101,7 @@ export class Journal {
   }
 }
 
-function read(file: string, log: Log): Contents | undefined {
+function read(file: string, log: Notes): Contents | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

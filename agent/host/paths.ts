@@ -5,6 +5,7 @@
  * difference acted on. An address is told of when its routes stand, and its loss before they go.
  */
 import type { Clock } from '../clock.ts';
+import type { Notes } from '../log.ts';
 import type { Event, Local, Millis } from '../model.ts';
 import { CodecError } from '../netlink/attributes.ts';
 import { NetlinkError } from '../netlink/socket.ts';
@@ -20,16 +21,11 @@ export interface HostSettings {
   readonly sourceRouting: boolean;
 }
 
-interface Log {
-  info(fields: object, text: string): void;
-  warn(fields: object, text: string): void;
-}
-
 interface Ports {
   readonly kernel: HostKernel;
   readonly journal: Journal;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly log: Notes;
 }
 
 /** Changes come in bursts (a link that comes up makes ten): the first is acted on at once, the rest together. */

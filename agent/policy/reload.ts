@@ -5,18 +5,14 @@
 import { type FSWatcher, realpathSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
 import type { Millis } from '../model.ts';
 import { type Policy, PolicyError, type PolicyReader, parsePolicy, readPolicy } from '../policy.ts';
-
-interface Log {
-  info(fields: object, text: string): void;
-  error(fields: object, text: string): void;
-}
 
 interface Ports {
   readonly reader: PolicyReader;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly log: Pick<Log, 'info' | 'error'>;
 }
 
 /** Editors write in several steps. */
