@@ -71,8 +71,8 @@ export class Namespace {
    * it (RPS). Without it, packets overtake each other. Data right behind a handshake's third packet may be answered
    * by a RST: Linux before 6.19 does not find the socket while that packet's processor puts it in the request's place
    * (inet_ehash_insert). And an MPTCP peer that aborts may seem to be alive for net.mptcp.close_timeout (60 s): the RSTs
-   * of its closed subflows overtake its fast close. Those have another hash than their flow: a mask of several
-   * processors would not do.
+   * of its closed subflows overtake its fast close. It seems that those have another hash than their flow: with several
+   * processors in the mask it still happened, with one no more.
    */
   steerPackets(): void {
     const script = `mount -t sysfs sysfs /sys
