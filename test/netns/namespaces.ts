@@ -68,11 +68,11 @@ export class Namespace {
 
   /**
    * Has one processor handle what comes in at an interface, as a network card has for each flow, and not whichever sent
-   * it (RPS). Without it, packets overtake each other. Data right behind a handshake's third packet may be answered
-   * by a RST: Linux before 6.19 does not find the socket while that packet's processor puts it in the request's place
-   * (inet_ehash_insert). And an MPTCP peer that aborts may seem to be alive for net.mptcp.close_timeout (60 s): the RSTs
-   * of its closed subflows overtake its fast close. It seems that those have another hash than their flow: with several
-   * processors in the mask it still happened, with one no more.
+   * it (RPS). Without it, data right behind a handshake's third packet may be answered by a RST: Linux before 6.19 does
+   * not find the socket while that packet's processor puts it in the request's place (inet_ehash_insert).
+   * Several processors an interface will not do: one abort in some hundreds then left the peer's connection
+   * for net.mptcp.close_timeout (60 s), because the RSTs of closed subflows overtook the fast close. It seems that they
+   * have another hash than their flow.
    */
   steerPackets(): void {
     const script = `mount -t sysfs sysfs /sys
